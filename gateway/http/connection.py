@@ -1,0 +1,419 @@
+"""HTTP/1.1 as a protocol object: bytes in, requests out, responses back in order.
+
+One request of a connection is served at a time; what the peer pipelines behind
+it waits, bounded, and then TCP carries the pressure back. A request is handed
+over only when it is whole and within every limit.
+
+It refuses to know any path: what a request means is its handler's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final, final
+
+from gateway import gojson
+from gateway.http.chunked import BodyTooLongError, ChunkedBody, ChunkError
+from gateway.http.head import Heads, Limits, RefusedError, check_unfinished
+from gateway.http.messages import Handler, Head, Headers, Request
+from pool.connections import Callback, Connection, ConnectionProtocol
+from pool.timers import Timer, Timers
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+# What may wait behind the request being served before reading pauses.
+_PIPELINE_BYTES: Final = 64 * 1024
+_STATUS_LINE: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+# What the connection is in the midst of; each has its own deadline.
+_NEW, _IDLE, _HEAD, _BODY = range(4)
+_BODILESS: Final = frozenset((101, 204, 304))
+
+#: Told of every finished response: head (None when it could not be judged),
+#: status, seconds from the request to the end of the response, and its bytes.
+Observer = Callable[[Head | None, int, float, int], None]
+
+
+@final
+class Site:
+    """What all connections of one port share."""
+
+    __slots__ = ("_date", "_date_until", "handler", "heads", "limits", "observe", "timers")
+
+    def __init__(
+        self, handler: Handler, heads: Heads, limits: Limits, timers: Timers[Callback], observe: Observer
+    ) -> None:
+        self.handler = handler
+        self.heads = heads
+        self.limits = limits
+        self.timers = timers
+        self.observe = observe
+        self._date = b""
+        self._date_until = -1.0
+
+    def date(self) -> bytes:
+        """Return the Date field (RFC 9110 section 6.6.1), made anew every second."""
+        now = self.timers.now()
+        if now >= self._date_until:
+            self._date = b"Date: " + formatdate(usegmt=True).encode() + b"\r\n"
+            self._date_until = now + 1.0
+        return self._date
+
+
+@final
+class HttpConnection:
+    """One peer's requests, one after the other."""
+
+    __slots__ = (
+        "_active",
+        "_body",
+        "_body_size",
+        "_buffer",
+        "_connection",
+        "_deadline",
+        "_decoder",
+        "_head",
+        "_phase",
+        "_response",
+        "_site",
+    )
+
+    def __init__(self, site: Site, connection: Connection) -> None:
+        self._site = site
+        self._connection = connection
+        self._buffer = b""
+        self._head: Head | None = None
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._decoder: ChunkedBody | None = None
+        self._response: _Response | None = None
+        self._active = False
+        self._phase = _NEW
+        self._deadline: Timer[Callback] | None = site.timers.arm(
+            site.limits.header_seconds, self._first_byte_missing
+        )
+
+    # -- from pool.connections
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; see `ConnectionProtocol`."""
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        if self._response is not None:
+            self._hold(data)
+            return
+        self._advance(data)
+
+    def eof_received(self) -> bool:
+        """Stay open while a response is under way: its peer may only have finished sending."""
+        response = self._response
+        return response is not None and not response.leaves_at_end
+
+    def drained(self) -> None:
+        """A response that had to wait has left; the next request may be read."""
+
+    def connection_lost(self) -> None:
+        """Tell whoever works on a response that nobody waits for it any more."""
+        self._disarm()
+        self._buffer = b""
+        response, self._response = self._response, None
+        if response is not None:
+            response.lost()
+
+    # -- requests
+
+    def _hold(self, data: bytes) -> None:
+        self._buffer = data
+        if len(data) >= _PIPELINE_BYTES:
+            self._connection.pause_reading()
+
+    def _advance(self, data: bytes) -> None:
+        """Serve the requests in ``data`` until one has to wait for its response."""
+        try:
+            while data and self._response is None and self._connection.is_open:
+                data = self._step(data)
+        except RefusedError as refused:
+            self._refuse(refused)
+            return
+        if data and self._connection.is_open:
+            if self._response is not None:
+                self._hold(data)
+            else:
+                self._buffer = data
+
+    def _step(self, data: bytes) -> bytes:
+        """Take one head, or a piece of a body, from ``data``; return the rest.
+
+        An unfinished head is kept in the buffer and nothing is left over.
+        """
+        if self._head is not None:
+            return self._take_body(self._head, data)
+        end = data.find(_END_OF_HEAD)
+        if end < 0:
+            self._wait_for_head(data)
+            return b""
+        end += 4
+        site = self._site
+        if end > site.limits.header_bytes or data.startswith(b"\r\n"):
+            data = self._odd_start(data)
+            return data
+        head = site.heads.judge(data[:end])
+        if head.body_length == 0:
+            self._serve(head, b"")
+            return data[end:]
+        if head.body_length is not None:
+            whole = end + head.body_length
+            if len(data) >= whole:
+                self._serve(head, data[end:whole])
+                return data[whole:]
+        self._start_body(head)
+        return data[end:]
+
+    def _odd_start(self, data: bytes) -> bytes:
+        # A robust server ignores an empty line before the request line
+        # (RFC 9112 section 2.2): some peers send one after a body.
+        if data.startswith(b"\r\n") and not data.startswith(_END_OF_HEAD):
+            return data[2:]
+        if data.startswith(_END_OF_HEAD):
+            raise RefusedError(400, "There is no request line.")
+        limit = self._site.limits.header_bytes
+        raise RefusedError(431, f"The headers are longer than {limit} bytes.")
+
+    def _wait_for_head(self, data: bytes) -> None:
+        check_unfinished(data, self._site.limits)
+        self._buffer = data
+        if self._phase != _HEAD:
+            self._phase = _HEAD
+            self._arm(self._site.limits.header_seconds, self._head_missing)
+
+    def _start_body(self, head: Head) -> None:
+        self._head = head
+        self._body_size = 0
+        if head.body_length is None:
+            self._decoder = ChunkedBody(self._site.limits.body_bytes)
+        if head.expects_continue:
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._phase = _BODY
+        self._arm(self._site.limits.body_seconds, self._body_missing)
+
+    def _take_body(self, head: Head, data: bytes) -> bytes:
+        if self._decoder is not None:
+            complete = self._decode(self._decoder, data)
+            if complete is None:
+                return b""
+            body, rest = complete
+        else:
+            assert head.body_length is not None
+            missing = head.body_length - self._body_size
+            self._body.append(data[:missing])
+            self._body_size += len(data)
+            if self._body_size < head.body_length:
+                return b""
+            body, rest = b"".join(self._body), data[missing:]
+        self._head = self._decoder = None
+        self._body = []
+        self._serve(head, body)
+        return rest
+
+    def _decode(self, decoder: ChunkedBody, data: bytes) -> tuple[bytes, bytes] | None:
+        try:
+            return decoder.feed(data)
+        except BodyTooLongError:
+            limit = self._site.limits.body_bytes
+            raise RefusedError(413, f"The body is longer than {limit} bytes.") from None
+        except ChunkError as error:
+            raise RefusedError(400, f"The chunked body is malformed: {error}.") from None
+
+    def _serve(self, head: Head, body: bytes) -> None:
+        if self._phase != _IDLE:
+            # Nothing is half-way any more. A request that comes in one piece
+            # arms no timer: one lazy timer a connection watches for idleness.
+            self._phase = _IDLE
+            self._arm(self._site.limits.idle_seconds, self._maybe_idle)
+        self._active = True
+        response = self._response = _Response(self, self._connection, self._site, head)
+        self._site.handler(Request(head, body, self._connection.peer), response)
+
+    def response_finished(self, *, keep_alive: bool) -> None:
+        """The response is complete: close, or serve what waits."""
+        self._response = None
+        if not keep_alive:
+            self._connection.close()
+            return
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._connection.resume_reading()
+            self._advance(data)
+
+    def hand_over(self, make: Callable[[Connection], ConnectionProtocol]) -> None:
+        """Let another protocol have the connection, and the bytes that came early."""
+        self._disarm()
+        self._response = None
+        early, self._buffer = self._buffer, b""
+        self._connection.protocol = protocol = make(self._connection)
+        self._connection.resume_reading()
+        if early:
+            protocol.data_received(early)
+
+    # -- refusals and deadlines
+
+    def _refuse(self, refused: RefusedError) -> None:
+        body = gojson.encode({"error": refused.message, "status": refused.status})
+        self._connection.write(
+            _STATUS_LINE[refused.status]
+            + self._site.date()
+            + b"Content-Type: application/json\r\nConnection: close\r\n"
+            + b"Content-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        self._site.observe(None, refused.status, 0.0, len(body))
+        self._disarm()
+        self._connection.close()
+
+    def _arm(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._disarm()
+        self._deadline = self._site.timers.arm(seconds, callback)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _first_byte_missing(self) -> None:
+        self._connection.close()
+
+    def _head_missing(self) -> None:
+        seconds = self._site.limits.header_seconds
+        self._refuse(RefusedError(408, f"The headers were not complete within {seconds:g} seconds."))
+
+    def _body_missing(self) -> None:
+        seconds = self._site.limits.body_seconds
+        self._refuse(RefusedError(408, f"The body was not complete within {seconds:g} seconds."))
+
+    def _maybe_idle(self) -> None:
+        """Close a connection on which nothing was asked for a whole idle period."""
+        if self._active or self._response is not None:
+            self._active = False
+            self._arm(self._site.limits.idle_seconds, self._maybe_idle)
+        else:
+            self._connection.close()
+
+
+@final
+class _Response:
+    """The answer to one request; see `gateway.http.messages.Responder`."""
+
+    __slots__ = (
+        "_connection",
+        "_head",
+        "_http",
+        "_site",
+        "_size",
+        "_started",
+        "_status",
+        "_stream",
+        "leaves_at_end",
+        "on_disconnect",
+    )
+
+    def __init__(self, http: HttpConnection, connection: Connection, site: Site, head: Head) -> None:
+        self._http: HttpConnection | None = http
+        self._connection = connection
+        self._site = site
+        self._head = head
+        self._started = site.timers.now()
+        self._stream = False
+        self._status = self._size = 0
+        self.leaves_at_end = False
+        self.on_disconnect: Callable[[], None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the peer can still get something."""
+        return self._http is not None and self._connection.is_open
+
+    def respond(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: bytes = b"application/json",
+        headers: Headers = (),
+    ) -> None:
+        """Send a whole response."""
+        if self._http is None or self._stream:
+            return
+        head = self._head
+        out = _STATUS_LINE[status] + self._site.date()
+        if status not in _BODILESS:
+            out += b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type, len(body))
+        if headers:
+            out += _encode_headers(headers)
+        if not head.keep_alive:
+            out += b"Connection: close\r\n"
+        if head.method == "HEAD" or status in _BODILESS:
+            body = b""
+        self._connection.write(b"%b\r\n%b" % (out, body))
+        self._status = status
+        self._size = len(body)
+        self._finish(keep_alive=head.keep_alive)
+
+    def start_stream(self, status: int, content_type: bytes, headers: Headers = ()) -> None:
+        """Send the head of a response whose body follows in pieces."""
+        if self._http is None or self._stream:
+            return
+        self._stream = True
+        self._status = status
+        out = _STATUS_LINE[status] + self._site.date() + b"Content-Type: %b\r\n" % content_type
+        # An HTTP/1.0 peer knows no chunks: its stream ends with the connection.
+        out += b"Transfer-Encoding: chunked\r\n" if self._head.keep_alive else b"Connection: close\r\n"
+        self._connection.write(out + _encode_headers(headers) + b"\r\n")
+
+    def send_piece(self, data: bytes) -> None:
+        """Send a piece of a started stream, at once."""
+        if self._http is None or not self._stream or not data:
+            return
+        self._size += len(data)
+        if self._head.keep_alive:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._connection.write(data)
+
+    def end_stream(self) -> None:
+        """Finish a started stream."""
+        if self._http is None or not self._stream:
+            return
+        if self._head.keep_alive:
+            self._connection.write(b"0\r\n\r\n")
+        self._finish(keep_alive=self._head.keep_alive)
+
+    def upgrade(self, response: bytes, make: Callable[[Connection], ConnectionProtocol]) -> None:
+        """Send ``response`` (a 101) and hand the connection over."""
+        http, self._http = self._http, None
+        if http is None:
+            return
+        self._connection.write(response)
+        self._site.observe(self._head, 101, 0.0, 0)
+        http.hand_over(make)
+
+    def lost(self) -> None:
+        """The connection is gone before the response was complete."""
+        self._http = None
+        self._site.observe(self._head, 499, self._site.timers.now() - self._started, self._size)
+        if self.on_disconnect is not None:
+            self.on_disconnect()
+            self.on_disconnect = None
+
+    def _finish(self, *, keep_alive: bool) -> None:
+        http, self._http = self._http, None
+        self.on_disconnect = None
+        self._site.observe(
+            self._head, self._status, self._site.timers.now() - self._started, self._size
+        )
+        assert http is not None
+        http.response_finished(keep_alive=keep_alive)
+
+
+def _encode_headers(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

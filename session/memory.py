@@ -1,0 +1,343 @@
+"""The store and the bus of one process alone.
+
+Nothing here waits and nothing outlives the process. It refuses to grow without
+bound: open questions are capped by count and bytes, settled ones are kept for
+their time or until newer ones need the room, sessions end when idle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import final
+
+import msgspec
+
+from pool.settings import setting
+from pool.timers import Timer, Timers
+from session.errors import TooManyPendingError, TooManySessionsError
+from session.lifecycle import Step, advance
+from session.model import (
+    Audience,
+    Draft,
+    McpSession,
+    Outcome,
+    Presence,
+    Question,
+    State,
+)
+from session.store import Admission, Found, Settlement
+
+# What a question costs beside its texts.
+_OVERHEAD_BYTES = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How much is kept, and for how long."""
+
+    pending: int = setting(
+        50_000, "Open questions in all; more are refused.", unit="questions", minimum=1
+    )
+    pending_per_session: int = setting(
+        10_000, "Open questions of one MCP session; more are refused.", unit="questions", minimum=1
+    )
+    bytes: int = setting(
+        256 * 1024 * 1024,
+        "Memory for questions and answers; new questions past it are refused.",
+        unit="bytes",
+        minimum=1024 * 1024,
+    )
+    answer_seconds: float = setting(
+        3600.0, "How long the outcome of a question can be collected.", unit="seconds", minimum=1
+    )
+    answers: int = setting(
+        50_000, "Settled questions kept; the oldest go first.", unit="questions", minimum=1
+    )
+    sessions: int = setting(
+        20_000, "MCP sessions in all; more are refused.", unit="sessions", minimum=1
+    )
+    session_idle_seconds: float = setting(
+        3600.0,
+        "How long an MCP session lives without a request; one that waits is not idle.",
+        unit="seconds",
+        minimum=1,
+    )
+    drafts: int = setting(
+        10_000, "Drafts kept in all; the oldest go first.", unit="drafts", minimum=1
+    )
+
+
+class _Record(msgspec.Struct, gc=False):
+    """A question with what became of it. Refers to nothing that refers back."""
+
+    question: Question
+    size: int
+    outcome: Outcome | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MemoryStatistics:
+    """How much the store holds."""
+
+    pending: int
+    answers: int
+    bytes: int
+    sessions: int
+    drafts: int
+    frontends: int
+    evicted_answers: int
+
+
+@final
+class MemoryStore:
+    """See `session.store.Store` for what each method promises."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._open: dict[str, _Record] = {}
+        self._settled: dict[str, _Record] = {}
+        self._by_tenant: dict[str, dict[str, _Record]] = {}
+        self._by_session: dict[str, int] = {}
+        self._by_key: dict[tuple[str, str, str], str] = {}
+        self._deadlines: Timers[str] = Timers(clock(), tick=0.25)
+        self._timers: dict[str, Timer[str]] = {}
+        self._bytes = 0
+        self._evicted = 0
+        self._sessions: dict[str, tuple[McpSession, float]] = {}
+        self._drafts: dict[tuple[str, str], tuple[str, Draft]] = {}
+        self._present: dict[str, dict[str, Presence]] = {}
+
+    async def admit(self, question: Question) -> Admission:
+        """Store an open question, or find the one this ask repeats."""
+        if question.idempotency_key:
+            earlier = self._repeated(question)
+            if earlier is not None:
+                return Admission(earlier.question, fresh=False, outcome=earlier.outcome)
+        size = _OVERHEAD_BYTES + len(question.text) + len(question.context)
+        if question.schema is not None or question.choices:
+            size += len(msgspec.json.encode((question.schema, question.choices)))
+        self._make_room(question, size)
+        record = _Record(question, size)
+        self._open[question.id] = record
+        tenant = self._by_tenant.get(question.tenant)
+        if tenant is None:
+            tenant = self._by_tenant[question.tenant] = {}
+        tenant[question.id] = record
+        if question.session_id:
+            count = self._by_session.get(question.session_id, 0)
+            self._by_session[question.session_id] = count + 1
+        self._bytes += size
+        self._timers[question.id] = self._deadlines.arm_at(question.deadline, question.id)
+        if question.idempotency_key:
+            self._by_key[_key(question)] = question.id
+        return Admission(question, fresh=True, outcome=None)
+
+    async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
+        """End a question, once."""
+        record = self._open.get(question_id)
+        if record is not None and record.question.tenant == tenant:
+            return self._end(record, outcome)
+        record = self._settled.get(question_id)
+        if record is None or record.question.tenant != tenant or record.outcome is None:
+            return None
+        return Settlement(record.question, won=False, outcome=record.outcome)
+
+    async def find(self, tenant: str, question_id: str) -> Found | None:
+        """Return a question with its outcome."""
+        record = self._open.get(question_id) or self._settled.get(question_id)
+        if record is None or record.question.tenant != tenant:
+            return None
+        return Found(record.question, record.outcome)
+
+    async def inbox(self, tenant: str) -> Sequence[Question]:
+        """Return the tenant's open questions, oldest first."""
+        return [record.question for record in self._by_tenant.get(tenant, {}).values()]
+
+    async def expire_due(self, now: float, limit: int) -> Sequence[Settlement]:
+        """Time out what is due, and forget what was kept long enough."""
+        self._forget(now)
+        return [
+            self._end(self._open[question_id], Outcome(State.TIMED_OUT, at=now))
+            for question_id in islice(self._deadlines.due(now), limit)
+        ]
+
+    async def save_draft(self, tenant: str, owner: str, draft: Draft) -> None:
+        """Keep what a person has typed; an empty text forgets it."""
+        record = self._open.get(draft.question_id)
+        if record is None or record.question.tenant != tenant:
+            return
+        key = (owner, draft.question_id)
+        self._drafts.pop(key, None)
+        if draft.text:
+            self._drafts[key] = (tenant, draft)
+            if len(self._drafts) > self._settings.drafts:
+                del self._drafts[next(iter(self._drafts))]
+
+    async def drafts(self, tenant: str, owner: str) -> Sequence[Draft]:
+        """Return the owner's drafts for open questions."""
+        return [
+            draft
+            for (whose, question_id), (theirs, draft) in self._drafts.items()
+            if whose == owner and theirs == tenant and question_id in self._open
+        ]
+
+    async def save_session(self, session: McpSession) -> None:
+        """Keep a caller's session."""
+        if session.id not in self._sessions and len(self._sessions) >= self._settings.sessions:
+            raise TooManySessionsError(self._settings.sessions)
+        self._sessions[session.id] = (session, self._clock())
+
+    async def find_session(self, session_id: str) -> McpSession | None:
+        """Return a session; it is the youngest now."""
+        found = self._sessions.get(session_id)
+        if found is None:
+            return None
+        session, used = found
+        now = self._clock()
+        # The order of the dict is the order of use, to within a second: moving
+        # an entry at every request would cost more than the request's look-up.
+        if now - used > 1.0:
+            del self._sessions[session_id]
+            self._sessions[session_id] = (session, now)
+        return session
+
+    async def end_session(self, session_id: str) -> bool:
+        """Forget a session."""
+        return self._sessions.pop(session_id, None) is not None
+
+    async def arrive(self, presence: Presence) -> None:
+        """Note that a frontend is connected."""
+        self._present.setdefault(presence.tenant, {})[presence.connection_id] = presence
+
+    async def leave(self, presence: Presence) -> None:
+        """Note that this very connection of a frontend has gone."""
+        tenant = self._present.get(presence.tenant)
+        if tenant is not None:
+            tenant.pop(presence.connection_id, None)
+            if not tenant:
+                del self._present[presence.tenant]
+
+    async def present(self, tenant: str) -> Sequence[Presence]:
+        """Return the tenant's connected frontends."""
+        return list(self._present.get(tenant, {}).values())
+
+    async def ping(self) -> None:
+        """Return: memory always answers."""
+
+    def statistics(self) -> MemoryStatistics:
+        """Return how much is held."""
+        return MemoryStatistics(
+            pending=len(self._open),
+            answers=len(self._settled),
+            bytes=self._bytes,
+            sessions=len(self._sessions),
+            drafts=len(self._drafts),
+            frontends=sum(map(len, self._present.values())),
+            evicted_answers=self._evicted,
+        )
+
+    def _repeated(self, question: Question) -> _Record | None:
+        question_id = self._by_key.get(_key(question))
+        if question_id is None:
+            return None
+        return self._open.get(question_id) or self._settled.get(question_id)
+
+    def _make_room(self, question: Question, size: int) -> None:
+        settings = self._settings
+        if len(self._open) >= settings.pending:
+            raise TooManyPendingError("gateway", settings.pending)
+        if self._by_session.get(question.session_id, 0) >= settings.pending_per_session:
+            raise TooManyPendingError("session", settings.pending_per_session)
+        while self._bytes + size > settings.bytes and self._settled:
+            self._evict()
+        if self._bytes + size > settings.bytes:
+            raise TooManyPendingError("gateway", len(self._open))
+
+    def _end(self, record: _Record, outcome: Outcome) -> Settlement:
+        question = record.question
+        assert advance(State.OPEN, _STEPS[outcome.state]) is outcome.state
+        record.outcome = outcome
+        answer_size = len(outcome.answer)
+        if outcome.content is not None:
+            answer_size += len(msgspec.json.encode(outcome.content))
+        record.size += answer_size
+        self._bytes += answer_size
+        del self._open[question.id]
+        self._timers.pop(question.id).cancel()
+        tenant = self._by_tenant[question.tenant]
+        del tenant[question.id]
+        if not tenant:
+            del self._by_tenant[question.tenant]
+        if question.session_id:
+            count = self._by_session[question.session_id] - 1
+            if count:
+                self._by_session[question.session_id] = count
+            else:
+                del self._by_session[question.session_id]
+        self._settled[question.id] = record
+        if len(self._settled) > self._settings.answers:
+            self._evict()
+        return Settlement(question, won=True, outcome=outcome)
+
+    def _evict(self) -> None:
+        """Forget the question that was settled first."""
+        question_id = next(iter(self._settled))
+        record = self._settled.pop(question_id)
+        self._bytes -= record.size
+        self._evicted += 1
+        if record.question.idempotency_key:
+            self._by_key.pop(_key(record.question), None)
+
+    def _forget(self, now: float) -> None:
+        while self._settled:
+            record = next(iter(self._settled.values()))
+            assert record.outcome is not None
+            if record.outcome.at + self._settings.answer_seconds > now:
+                break
+            self._evict()
+        idle_since = now - self._settings.session_idle_seconds
+        for session_id, (_, used) in list(islice(self._sessions.items(), 256)):
+            if used > idle_since:
+                break
+            if session_id in self._by_session:
+                # It waits for people: that is not idleness.
+                self._sessions[session_id] = (self._sessions.pop(session_id)[0], now)
+            else:
+                del self._sessions[session_id]
+        for key in [key for key in islice(self._drafts, 256) if key[1] not in self._open]:
+            del self._drafts[key]
+
+
+_STEPS = {
+    State.ANSWERED: Step.ANSWER,
+    State.TIMED_OUT: Step.EXPIRE,
+    State.CANCELLED: Step.CANCEL,
+    State.REJECTED: Step.REJECT,
+}
+
+
+def _key(question: Question) -> tuple[str, str, str]:
+    return question.tenant, question.asker, question.idempotency_key
+
+
+@final
+class MemoryBus:
+    """The bus of a process that is alone: there is nobody to wake.
+
+    See `session.bus.Bus`.
+    """
+
+    def subscribe(self, receiver: object) -> None:
+        """Nobody will ever call ``receiver``."""
+
+    def question_opened(self, tenant: str, question_id: str) -> None:
+        """Tell nobody."""
+
+    def question_settled(self, tenant: str, question_id: str) -> None:
+        """Tell nobody."""
+
+    def notified(self, tenant: str, audience: Audience, notification: bytes) -> None:
+        """Tell nobody."""
