@@ -1,0 +1,153 @@
+"""The frontends attached to this process: by tenant, user, group and id.
+
+Pure module: it knows who is here and how busy each one is, and nothing about
+sockets or questions. Ids are indexes into one tenant only, so a look-up cannot
+cross over to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, Protocol, final
+
+from session.model import Audience
+
+_NOBODY: Final[dict[object, None]] = {}
+
+
+class Frontend(Protocol):
+    """What the hub has to know of a frontend; these do not change while it is attached."""
+
+    tenant: str
+    frontend_id: str
+    user: str
+    groups: tuple[str, ...]
+
+
+@final
+class _Tenant:
+    """One tenant's frontends and the indexes over them."""
+
+    __slots__ = ("by_group", "by_id", "by_user", "everyone", "levels", "load")
+
+    def __init__(self) -> None:
+        self.everyone: dict[Frontend, None] = {}
+        self.by_user: dict[str, dict[Frontend, None]] = {}
+        self.by_group: dict[str, dict[Frontend, None]] = {}
+        self.by_id: dict[str, dict[Frontend, None]] = {}
+        # How many questions each has, and who has how many: the least busy one
+        # is found without looking at the others.
+        self.load: dict[Frontend, int] = {}
+        self.levels: dict[int, dict[Frontend, None]] = {}
+
+    def audience(self, audience: Audience) -> dict[Frontend, None]:
+        kind = audience.kind
+        if kind == "everyone":
+            return self.everyone
+        index = {"user": self.by_user, "group": self.by_group, "frontend": self.by_id}[kind]
+        return index.get(audience.name, _NOBODY)  # type: ignore[arg-type]  # empty has no type
+
+    def put(self, frontend: Frontend, load: int) -> None:
+        self.load[frontend] = load
+        level = self.levels.get(load)
+        if level is None:
+            level = self.levels[load] = {}
+        level[frontend] = None
+
+    def take(self, frontend: Frontend) -> int:
+        load = self.load.pop(frontend)
+        level = self.levels[load]
+        del level[frontend]
+        if not level:
+            del self.levels[load]
+        return load
+
+
+@final
+class Hub:
+    """Who is attached here."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, _Tenant] = {}
+
+    def attach(self, frontend: Frontend) -> None:
+        """Add a frontend, with nothing to do yet."""
+        tenant = self._tenants.get(frontend.tenant)
+        if tenant is None:
+            tenant = self._tenants[frontend.tenant] = _Tenant()
+        tenant.everyone[frontend] = None
+        tenant.put(frontend, 0)
+        for index, name in _entries(tenant, frontend):
+            index.setdefault(name, {})[frontend] = None
+
+    def detach(self, frontend: Frontend) -> None:
+        """Remove a frontend that is attached."""
+        tenant = self._tenants[frontend.tenant]
+        del tenant.everyone[frontend]
+        tenant.take(frontend)
+        for index, name in _entries(tenant, frontend):
+            del index[name][frontend]
+            if not index[name]:
+                del index[name]
+        if not tenant.everyone:
+            del self._tenants[frontend.tenant]
+
+    def matching(self, tenant: str, audience: Audience) -> Collection[Frontend]:
+        """Return the frontends here that an audience means, longest attached first."""
+        found = self._tenants.get(tenant)
+        return found.audience(audience) if found is not None else ()
+
+    def matches(self, frontend: Frontend, audience: Audience) -> bool:
+        """Whether an audience of its tenant means this frontend, attached or not."""
+        kind, name = audience.kind, audience.name
+        return (
+            kind == "everyone"
+            or (kind == "user" and name == frontend.user)
+            or (kind == "group" and name in frontend.groups)
+            or (kind == "frontend" and name == frontend.frontend_id)
+        )
+
+    def least_busy(
+        self, tenant: str, audience: Audience, passed_over: Collection[Frontend] = ()
+    ) -> Frontend | None:
+        """Return the frontend with the fewest questions; among equals, each in its turn."""
+        found = self._tenants.get(tenant)
+        if found is None:
+            return None
+        if audience.kind == "everyone":
+            for load in _ascending(found.levels):
+                for frontend in found.levels[load]:
+                    if frontend not in passed_over:
+                        return frontend
+            return None
+        candidates = [f for f in found.audience(audience) if f not in passed_over]
+        return min(candidates, key=found.load.__getitem__, default=None)
+
+    def add_load(self, frontend: Frontend, change: int) -> None:
+        """Note that an attached frontend has so many questions more, or fewer."""
+        tenant = self._tenants[frontend.tenant]
+        tenant.put(frontend, tenant.take(frontend) + change)
+
+    def __iter__(self) -> Iterator[Frontend]:
+        for tenant in self._tenants.values():
+            yield from tenant.everyone
+
+    def __len__(self) -> int:
+        return sum(len(tenant.everyone) for tenant in self._tenants.values())
+
+
+def _ascending(levels: dict[int, dict[Frontend, None]]) -> Iterable[int]:
+    """Yield the loads that occur, lowest first, sorting only if the first is not enough."""
+    lowest = min(levels)
+    yield lowest
+    yield from sorted(load for load in levels if load != lowest)
+
+
+def _entries(
+    tenant: _Tenant, frontend: Frontend
+) -> Iterator[tuple[dict[str, dict[Frontend, None]], str]]:
+    yield tenant.by_id, frontend.frontend_id
+    if frontend.user:
+        yield tenant.by_user, frontend.user
+    for group in frontend.groups:
+        yield tenant.by_group, group

@@ -1,0 +1,27 @@
+"""Ids that nobody can guess: 128 bits of the system's CSPRNG in hex."""
+
+from __future__ import annotations
+
+import os
+from typing import final
+
+_BYTES = 16
+_BATCH = 256
+
+
+@final
+class Ids:
+    """Hands out ids; asks the system for many at a time, as each request costs a call."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def new(self) -> str:
+        """Return an id of 32 characters that never came before."""
+        if not self._left:
+            pool = os.urandom(_BYTES * _BATCH).hex()
+            width = _BYTES * 2
+            self._left = [pool[at : at + width] for at in range(0, len(pool), width)]
+        return self._left.pop()

@@ -1,0 +1,560 @@
+"""From a question to the frontends of its audience; from an answer to its caller.
+
+The only place that knows both sides. A step that touches the store is a
+coroutine for `pool.workers.Workers.start`; nothing here waits for a person. The
+store decides every race; what is kept here, the offers of this process, can be
+lost and made again from the store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Literal, NamedTuple, Protocol, cast, final
+
+import msgspec
+import trio
+
+from gateway.answers import InvalidSchemaError, check_schema, refusal
+from gateway.errors import InvalidAskError, NobodyConnectedError
+from gateway.hub import Frontend, Hub
+from gateway.ids import Ids
+from pool.settings import setting
+from session import Bus, Found, Settlement, Store
+from session.model import (
+    EVERYONE,
+    Audience,
+    Choice,
+    Delivery,
+    Draft,
+    Outcome,
+    Presence,
+    Principal,
+    Question,
+    State,
+)
+
+_SWEEP_SECONDS: Final = 0.25
+_EXPIRED_PER_SWEEP: Final = 500
+_CHOICES: Final = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How questions are asked and offered."""
+
+    default_seconds: float = setting(
+        300.0, "How long a question waits when its caller does not say.", unit="seconds", minimum=1
+    )
+    maximum_seconds: float = setting(
+        86_400.0, "The longest a question may wait; longer is shortened to it.", unit="seconds",
+        minimum=1, maximum=30 * 86_400,
+    )
+    unseen_seconds: float = setting(
+        30.0,
+        "With delivery one: how long a frontend may leave a question unseen before the next gets it.",
+        unit="seconds",
+        minimum=0.25,
+    )
+    question_bytes: int = setting(
+        256 * 1024, "The longest question or context.", unit="bytes", minimum=256
+    )
+    answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="bytes", minimum=256)
+    draft_bytes: int = setting(16 * 1024, "The longest draft.", unit="bytes", minimum=256)
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a caller wants to know. ``timeout`` is in seconds; ``None`` is the default."""
+
+    text: str
+    timeout: float | None = None
+    audience: Audience = EVERYONE
+    delivery: Delivery | None = None
+    choices: tuple[Choice, ...] = ()
+    schema: dict[str, Any] | None = None
+    context: str = ""
+    idempotency_key: str = ""
+    session_id: str = ""
+    asker_name: str = ""
+    if_absent: Literal["wait", "fail"] = "wait"
+
+
+class Waiter(Protocol):
+    """Somebody who wants to know how a question ends."""
+
+    def settled(self, question: Question, outcome: Outcome) -> None:
+        """Hear the outcome: once, later, and never from inside the call that asked."""
+
+
+class Asked(NamedTuple):
+    """What became of an ask. ``online`` counts the frontends here that it is for."""
+
+    question: Question
+    outcome: Outcome | None
+    fresh: bool
+    online: int
+
+
+class Ack(NamedTuple):
+    """What became of somebody's answer."""
+
+    status: Literal["accepted", "duplicate", "too_late", "invalid", "unknown"]
+    message: str = ""
+    state: State | None = None
+
+
+@final
+class Notification:
+    """Something people are told, and are not asked to answer."""
+
+    __slots__ = ("audience", "created_at", "encoded", "id", "level", "message", "sender", "title")
+
+    def __init__(self, message: str, *, title: str = "", level: str = "info",
+                 audience: Audience = EVERYONE) -> None:
+        self.message = message
+        self.title = title
+        self.level = level
+        self.audience = audience
+        self.id = ""
+        self.sender = ""
+        self.created_at = 0.0
+        #: What the frontends' port made of it, once for all of them.
+        self.encoded = b""
+
+
+class Recipient(Frontend, Protocol):
+    """A frontend as the router uses it. Every method returns at once."""
+
+    #: The offers it has, by question id; the router keeps it.
+    offers: dict[str, Offer]
+    presence: Presence
+
+    def offer(self, offer: Offer) -> None:
+        """Show a question, now or as soon as the socket takes it."""
+
+    def withdraw(self, offer: Offer, reason: str, outcome: Outcome | None) -> None:
+        """Take a question back: it is settled, or somebody else is asked."""
+
+    def notify(self, notification: Notification) -> None:
+        """Show a notification."""
+
+
+@final
+class Offer:
+    """A question as this process knows it: who is shown it, who waits for it."""
+
+    __slots__ = ("encoded", "holders", "offered_at", "passed_over", "question", "seen", "waiters")
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        #: What the frontends' port made of it, once for all of them.
+        self.encoded = b""
+        self.waiters: list[Waiter] = []
+        self.holders: dict[Recipient, None] = {}
+        # With delivery one: who has it since when, and who had it before.
+        self.passed_over: set[Recipient] | None = None
+        self.offered_at = 0.0
+        self.seen = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterStatistics:
+    """What the router holds, and what became of questions so far."""
+
+    offers: int
+    waiters: int
+    unseen: int
+    outcomes: dict[str, int]
+
+
+@final
+class Router:
+    """Asks, offers, settles. Owned by the composition root, swept by `run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        bus: Bus,
+        hub: Hub,
+        ids: Ids,
+        clock: Callable[[], float],
+        delivery: Delivery = Delivery.ALL,
+        on_settled: Callable[[Question, Outcome], None] = lambda _question, _outcome: None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.hub = hub
+        self._bus = bus
+        self._ids = ids
+        self._delivery = delivery
+        self._on_settled = on_settled
+        self._offers: dict[str, Offer] = {}
+        # Offers of delivery one, longest unseen first.
+        self._unseen: dict[Offer, None] = {}
+        self._outcomes: dict[str, int] = {state.value: 0 for state in State}
+        #: Set while the process is going away: nothing new is asked.
+        self.draining = False
+
+    # -- for callers
+
+    async def ask(self, principal: Principal, ask: Ask, waiter: Waiter | None) -> Asked:
+        """Store a question and offer it; ``waiter`` hears how it ends.
+
+        An ask that repeats an idempotency key joins the earlier question; if
+        that is settled its outcome is in the result and the waiter is not kept.
+
+        Raises:
+            InvalidAskError: the ask breaks a limit; the message says which.
+            NobodyConnectedError: the caller would rather fail, and nobody is there.
+            TooManyPendingError: a cap on open questions is reached.
+        """
+        self._check(ask)
+        question = self._question(principal, ask)
+        if ask.if_absent == "fail" and not await self.online(question.tenant, ask.audience):
+            raise NobodyConnectedError
+        admitted = await self.store.admit(question)
+        online = len(self.hub.matching(question.tenant, question.audience))
+        if admitted.outcome is not None:
+            return Asked(admitted.question, admitted.outcome, fresh=False, online=online)
+        offer = self._offer_of(admitted.question)
+        if waiter is not None:
+            offer.waiters.append(waiter)
+        if admitted.fresh:
+            self._outcomes["open"] += 1
+            self._dispatch(offer)
+            self._bus.question_opened(question.tenant, question.id)
+        return Asked(admitted.question, None, admitted.fresh, online)
+
+    def forget(self, question_id: str, waiter: Waiter) -> None:
+        """The caller left: ``waiter`` hears nothing more; the question stays."""
+        offer = self._offers.get(question_id)
+        if offer is not None and waiter in offer.waiters:
+            offer.waiters.remove(waiter)
+
+    async def collect(
+        self, principal: Principal, question_id: str, waiter: Waiter | None
+    ) -> Found | None:
+        """Look a question of the caller up; while it is open ``waiter`` joins it.
+
+        Returns ``None`` for a question that is unknown or somebody else's.
+        """
+        found = await self.store.find(principal.tenant, question_id)
+        if found is None or found.question.asker != principal.subject:
+            return None
+        if found.outcome is None and waiter is not None:
+            self._offer_of(found.question).waiters.append(waiter)
+        return found
+
+    async def cancel(
+        self, principal: Principal, question_id: str, reason: str, by: str
+    ) -> Settlement | None:
+        """Take a question of the caller back. The settlement says who was first."""
+        found = await self.store.find(principal.tenant, question_id)
+        if found is None or found.question.asker != principal.subject:
+            return None
+        return await self._settle(
+            found.question, Outcome(State.CANCELLED, at=self.clock(), by=by, reason=reason), None
+        )
+
+    async def notify(self, principal: Principal, notification: Notification) -> int:
+        """Tell people something; return how many frontends here were told."""
+        notification.id = self._ids.new()
+        notification.sender = principal.subject
+        notification.created_at = self.clock()
+        told = self._matching(principal.tenant, notification.audience)
+        for recipient in told:
+            recipient.notify(notification)
+        return len(told)
+
+    async def online(self, tenant: str, audience: Audience = EVERYONE) -> int:
+        """Return how many frontends are connected, anywhere, that an audience means."""
+        here = len(self.hub.matching(tenant, audience))
+        if here:
+            return here
+        return sum(
+            1
+            for presence in await self.store.present(tenant)
+            if self.hub.matches(cast("Frontend", _Absent(presence)), audience)
+        )
+
+    async def frontends(self, principal: Principal) -> Sequence[Presence]:
+        """Return the frontends of the caller's tenant, at every instance."""
+        return await self.store.present(principal.tenant)
+
+    # -- for frontends
+
+    async def attach(self, recipient: Recipient) -> None:
+        """A frontend is there: it is offered what waits for it, oldest first."""
+        self.hub.attach(recipient)
+        await self.store.arrive(recipient.presence)
+        for question in await self.store.inbox(recipient.tenant):
+            if self.hub.matches(recipient, question.audience):
+                offer = self._offer_of(question)
+                if question.delivery is Delivery.ALL:
+                    self._give(offer, recipient)
+                elif not offer.holders:
+                    self._dispatch(offer)
+
+    async def detach(self, recipient: Recipient) -> None:
+        """A frontend has gone: what only it was asked goes to the next one."""
+        held = list(recipient.offers.values())
+        for offer in held:
+            self._take(offer, recipient)
+        self.hub.detach(recipient)
+        for offer in held:
+            if offer.question.delivery is Delivery.ONE and not offer.holders:
+                self._dispatch(offer)
+        await self.store.leave(recipient.presence)
+
+    async def answer(
+        self,
+        recipient: Recipient,
+        question_id: str,
+        *,
+        answer: str,
+        content: dict[str, Any] | None = None,
+    ) -> Ack:
+        """Settle a question with a person's answer, if it is the first valid one."""
+        question = await self._asked_of(recipient, question_id)
+        if isinstance(question, Ack):
+            return question
+        if len(answer) > self.settings.answer_bytes:
+            return Ack("invalid", f"The answer is longer than {self.settings.answer_bytes} bytes.")
+        wrong = refusal(question, answer, content)
+        if wrong:
+            return Ack("invalid", wrong)
+        outcome = Outcome(
+            State.ANSWERED,
+            at=self.clock(),
+            answer=answer,
+            content=content,
+            by=recipient.frontend_id,
+            by_user=recipient.user,
+        )
+        return await self._try_to_settle(question, outcome, recipient)
+
+    async def reject(self, recipient: Recipient, question_id: str, reason: str) -> Ack:
+        """Settle a question by a person's refusal to answer it."""
+        question = await self._asked_of(recipient, question_id)
+        if isinstance(question, Ack):
+            return question
+        outcome = Outcome(
+            State.REJECTED,
+            at=self.clock(),
+            by=recipient.frontend_id,
+            by_user=recipient.user,
+            reason=reason[: self.settings.draft_bytes],
+        )
+        return await self._try_to_settle(question, outcome, recipient)
+
+    def saw(self, recipient: Recipient, question_id: str) -> None:
+        """A person looks at a question: with delivery one it stays with them."""
+        offer = recipient.offers.get(question_id)
+        if offer is not None:
+            offer.seen = True
+            self._unseen.pop(offer, None)
+
+    async def save_draft(self, recipient: Recipient, question_id: str, text: str) -> None:
+        """Keep what a person has typed, for when this frontend comes back."""
+        draft = Draft(question_id, text, self.clock())
+        await self.store.save_draft(recipient.tenant, recipient.frontend_id, draft)
+
+    # -- the sweep
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """End what is overdue and move on what is unseen, until cancelled."""
+        task_status.started()
+        while True:
+            now = self.clock()
+            expired = await self.store.expire_due(now, _EXPIRED_PER_SWEEP)
+            for settlement in expired:
+                self._conclude(settlement.question, settlement.outcome, None)
+            self._pass_on_unseen(now)
+            if len(expired) < _EXPIRED_PER_SWEEP:
+                await trio.sleep(_SWEEP_SECONDS)
+            else:
+                await trio.lowlevel.checkpoint()
+
+    def statistics(self) -> RouterStatistics:
+        """Return what is held, and the outcomes so far ("open" counts what was asked)."""
+        return RouterStatistics(
+            offers=len(self._offers),
+            waiters=sum(len(offer.waiters) for offer in self._offers.values()),
+            unseen=len(self._unseen),
+            outcomes=dict(self._outcomes),
+        )
+
+    # -- inside
+
+    def _check(self, ask: Ask) -> None:
+        limit = self.settings.question_bytes
+        if self.draining:
+            raise InvalidAskError("This gateway is shutting down; ask again in a moment.")
+        if not ask.text.strip():
+            raise InvalidAskError("The question is empty; say what you want to know.")
+        if len(ask.text) > limit or len(ask.context) > limit:
+            raise InvalidAskError(f"A question and its context may have {limit} bytes each.")
+        if ask.choices:
+            if len(ask.choices) > _CHOICES:
+                raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
+            if len({choice.value for choice in ask.choices}) < len(ask.choices):
+                raise InvalidAskError("Two choices have the same value.")
+        if ask.schema is not None:
+            if ask.choices:
+                raise InvalidAskError("Give either choices or a schema, not both.")
+            try:
+                check_schema(ask.schema)
+            except InvalidSchemaError as error:
+                raise InvalidAskError(f"The question cannot be asked: {error}.") from None
+
+    def _question(self, principal: Principal, ask: Ask) -> Question:
+        settings = self.settings
+        now = self.clock()
+        timeout = settings.default_seconds if ask.timeout is None else ask.timeout
+        return Question(
+            self._ids.new(),
+            principal.tenant,
+            principal.subject,
+            ask.text,
+            now,
+            now + min(max(timeout, 0.0), settings.maximum_seconds),
+            ask.audience,
+            ask.delivery or self._delivery,
+            ask.choices,
+            ask.schema,
+            ask.context,
+            ask.idempotency_key,
+            ask.asker_name,
+            ask.session_id,
+        )
+
+    def _offer_of(self, question: Question) -> Offer:
+        offer = self._offers.get(question.id)
+        if offer is None:
+            offer = self._offers[question.id] = Offer(question)
+        return offer
+
+    def _matching(self, tenant: str, audience: Audience) -> Collection[Recipient]:
+        return cast("Collection[Recipient]", self.hub.matching(tenant, audience))
+
+    def _dispatch(self, offer: Offer) -> None:
+        """Show a question to its audience here, or to the least busy one of it."""
+        question = offer.question
+        if question.delivery is Delivery.ALL:
+            for recipient in self._matching(question.tenant, question.audience):
+                self._give(offer, recipient)
+            return
+        passed_over = offer.passed_over or ()
+        chosen = self.hub.least_busy(question.tenant, question.audience, passed_over)
+        if chosen is None and passed_over:
+            # Everybody had it once: begin again.
+            offer.passed_over = None
+            chosen = self.hub.least_busy(question.tenant, question.audience)
+        if chosen is not None:
+            offer.offered_at = self.clock()
+            self._unseen[offer] = None
+            self._give(offer, cast("Recipient", chosen))
+
+    def _give(self, offer: Offer, recipient: Recipient) -> None:
+        if recipient in offer.holders:
+            return
+        offer.holders[recipient] = None
+        recipient.offers[offer.question.id] = offer
+        if offer.question.delivery is Delivery.ONE:
+            self.hub.add_load(recipient, 1)
+        recipient.offer(offer)
+
+    def _take(self, offer: Offer, recipient: Recipient) -> None:
+        if offer.holders.pop(recipient, self) is self:
+            return
+        del recipient.offers[offer.question.id]
+        if offer.question.delivery is Delivery.ONE:
+            self.hub.add_load(recipient, -1)
+            self._unseen.pop(offer, None)
+
+    def _pass_on_unseen(self, now: float) -> None:
+        """With delivery one: what nobody looked at in time is shown to the next one."""
+        while self._unseen:
+            offer = next(iter(self._unseen))
+            if offer.offered_at + self.settings.unseen_seconds > now:
+                return
+            del self._unseen[offer]
+            for holder in list(offer.holders):
+                if len(self.hub.matching(holder.tenant, offer.question.audience)) == 1:
+                    # There is no next one; it may still be seen.
+                    break
+                self._take(offer, holder)
+                offer.passed_over = (offer.passed_over or set()) | {holder}
+                holder.withdraw(offer, "reassigned", None)
+            else:
+                self._dispatch(offer)
+
+    async def _asked_of(self, recipient: Recipient, question_id: str) -> Question | Ack:
+        """Return the open question, or the answer to somebody who was not asked it any more."""
+        offer = recipient.offers.get(question_id)
+        if offer is not None:
+            return offer.question
+        found = await self.store.find(recipient.tenant, question_id)
+        if found is None or not self.hub.matches(recipient, found.question.audience):
+            return Ack("unknown", "There is no such question for this frontend.")
+        if found.outcome is not None:
+            return _lost_to(found.outcome)
+        return found.question
+
+    async def _try_to_settle(
+        self, question: Question, outcome: Outcome, recipient: Recipient
+    ) -> Ack:
+        settled = await self._settle(question, outcome, recipient)
+        if settled is None:
+            return Ack("unknown", "There is no such question any more.")
+        if not settled.won:
+            return _lost_to(settled.outcome)
+        return Ack("accepted", state=outcome.state)
+
+    async def _settle(
+        self, question: Question, outcome: Outcome, by: Recipient | None
+    ) -> Settlement | None:
+        settled = await self.store.settle(question.tenant, question.id, outcome)
+        if settled is not None:
+            # Also when somebody else was first: our offers may not know it yet.
+            self._conclude(question, settled.outcome, by if settled.won else None)
+            if settled.won:
+                self._bus.question_settled(question.tenant, question.id)
+        return settled
+
+    def _conclude(self, question: Question, outcome: Outcome, by: Recipient | None) -> None:
+        """Tell the waiters, and everybody who was shown the question but ``by``."""
+        offer = self._offers.pop(question.id, None)
+        if offer is None:
+            return
+        self._outcomes[outcome.state.value] += 1
+        self._on_settled(question, outcome)
+        for waiter in offer.waiters:
+            waiter.settled(question, outcome)
+        for holder in list(offer.holders):
+            self._take(offer, holder)
+            if holder is not by:
+                holder.withdraw(offer, outcome.state.value, outcome)
+        self._unseen.pop(offer, None)
+
+
+def _lost_to(outcome: Outcome) -> Ack:
+    """Tell somebody whose answer came second what was first."""
+    if outcome.state is State.ANSWERED:
+        who = outcome.by_user or outcome.by
+        return Ack("duplicate", f"This was already answered by {who}.", outcome.state)
+    ended = outcome.state.value.replace("_", " ")
+    return Ack("too_late", f"This question has ended: {ended}.", outcome.state)
+
+
+class _Absent:
+    """A frontend at another instance, as far as audiences are concerned."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.tenant = presence.tenant
+        self.frontend_id = presence.frontend_id
+        self.user = presence.user
+        self.groups = presence.groups
