@@ -356,6 +356,7 @@ export class Router {
   #open() {
     clearTimeout(this.#timer);
     this.#setState({ state: "connecting" });
+    this.#unconfirmed = new Set(this.questions.keys());
     // No subprotocol is offered: a browser drops the connection when a gateway
     // that knows none does not name it back, and without it all is the same.
     const socket = new WebSocket(this.#url);
@@ -471,8 +472,6 @@ export class Router {
     this.limits = { ...DEFAULT_LIMITS, ...numbers(frame.limits) };
     const server = record(frame.server);
     if (server) this.server = { name: text(server.name), version: text(server.version) };
-    this.#unconfirmed = new Set(this.questions.keys());
-    this.#seen.clear();
     this.#setState({ state: "open" });
     for (const id of this.#replies.keys()) this.#sendReply(id);
     this.#awaitReoffers();
@@ -494,12 +493,11 @@ export class Router {
   #offered(frame) {
     const id = frame.request_id;
     if (typeof id !== "string" || typeof frame.question !== "string") return;
-    // A gateway may ask before it has acknowledged, or without ever doing so.
-    if (this.state !== "open") this.#connected({});
     const known = this.questions.get(id);
     if (known) {
       known.accept(frame);
       if (this.#unconfirmed.delete(id)) this.#awaitReoffers();
+      if (this.#seen.delete(id)) this.seen(id);
       if (this.#drafts.has(id)) this.draft(id, /** @type {{ text: string }} */ (this.#drafts.get(id)).text);
       this.#emit("updated", known);
       return;
@@ -582,6 +580,7 @@ export class Router {
     reply.sends += 1;
     if (!this.#acknowledges) return this.#settleReply(id, { status: "assumed" });
     this.#setPhase(id, "sending");
+    clearTimeout(reply.timer);
     const socket = this.#socket;
     reply.timer = setTimeout(() => {
       // A connection that swallows answers is dead, whatever it looks like.
@@ -822,7 +821,7 @@ function wellFormed(value) {
 
 /** @param {string} value */
 function byteLength(value) {
-  return value.length * 3 < 65_536 ? value.length : new TextEncoder().encode(value).length;
+  return new TextEncoder().encode(value).length;
 }
 
 /** @param {string | URL | undefined} url */

@@ -1,0 +1,77 @@
+"""WebSocket frames that everybody sends, decoded and encoded directly (RFC 6455 section 5).
+
+Pure module. `scan` finds where frames end and unmasks the plain ones: whole
+text messages within the limit. Whatever else there is, control frames,
+fragments, binary, violations, it hands on untouched, for `websockets` to judge.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from websockets.speedups import apply_mask
+
+PING: Final = b"\x89\x00"
+
+_TEXT: Final = 0x81
+_MASKED: Final = 0x80
+_CONTROL: Final = 0x08
+_LENGTH: Final = 0x7F
+_TWO_BYTES: Final = 126
+_EIGHT_BYTES: Final = 127
+
+
+class Scan(NamedTuple):
+    """What `scan` found.
+
+    ``texts`` are the payloads of plain messages, in order. Then either
+    ``special`` is a whole frame that is not plain (or the start of one that
+    cannot become legal), or it is empty; ``rest`` is what comes behind.
+    """
+
+    texts: list[bytes]
+    special: bytes
+    rest: bytes
+
+
+def scan(data: bytes, limit: int) -> Scan:
+    """Take plain messages off the front of ``data``, which starts at a frame.
+
+    A frame longer than ``limit`` is special as soon as its header says so: its
+    payload is never waited for.
+    """
+    texts: list[bytes] = []
+    at, end = 0, len(data)
+    while end - at >= 2:  # noqa: PLR2004 - the smallest header
+        first, second = data[at], data[at + 1]
+        length = second & _LENGTH
+        start = at + 2
+        if length >= _TWO_BYTES:
+            if first & _CONTROL:
+                return Scan(texts, data[at:], b"")
+            start += 2 if length == _TWO_BYTES else 8
+            if start > end:
+                break
+            length = int.from_bytes(data[at + 2 : start], "big")
+            if length > limit:
+                return Scan(texts, data[at:], b"")
+        if not second & _MASKED:
+            return Scan(texts, data[at:], b"")
+        stop = start + 4 + length
+        if stop > end:
+            break
+        if first != _TEXT:
+            return Scan(texts, data[at:stop], data[stop:])
+        texts.append(apply_mask(data[start + 4 : stop], data[start : start + 4]))
+        at = stop
+    return Scan(texts, b"", data[at:] if at < end else b"")
+
+
+def encode_text(payload: bytes) -> bytes:
+    """Return a server's text frame: whole and unmasked."""
+    length = len(payload)
+    if length < _TWO_BYTES:
+        return b"\x81%c%b" % (length, payload)
+    if length < 0x10000:  # noqa: PLR2004 - what two bytes hold
+        return b"\x81\x7e%b%b" % (length.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8, "big"), payload)

@@ -1,0 +1,231 @@
+"""The frontend protocol's messages: from JSON to typed values, and back to JSON.
+
+Pure module; PROTOCOL.md is the text. A message is checked whole before anything
+acts on it, and one that cannot be used names what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import msgspec
+
+from gateway import gojson
+from gateway.router import Ack, Notification
+from session.model import Delivery, Outcome, Question
+
+_NAME: Final = 128
+_GROUPS: Final = 64
+
+_Name = str
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Connect(msgspec.Struct):
+    """The frontend says who it is; all of it is optional, as for Go's frontends."""
+
+    frontend_id: str = ""
+    user: str = ""
+    name: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class UserResponse(msgspec.Struct):
+    """A person's answer, or refusal to give one."""
+
+    request_id: str
+    answer: str | None = None
+    content: dict[str, Any] | None = None
+    rejected: bool = False
+    reason: str = ""
+
+
+class DraftMessage(msgspec.Struct):
+    """What a person has typed so far."""
+
+    request_id: str
+    text: str
+
+
+class Seen(msgspec.Struct):
+    """A person looks at a question."""
+
+    request_id: str
+
+
+class Disconnect(msgspec.Struct):
+    """The frontend says goodbye."""
+
+
+Message = Connect | UserResponse | DraftMessage | Seen | Disconnect
+
+_TYPES: Final[dict[str, type[Message]]] = {
+    "connect": Connect,
+    "user_response": UserResponse,
+    "draft": DraftMessage,
+    "seen": Seen,
+    "disconnect": Disconnect,
+}
+_KNOWN: Final = frozenset(
+    {"type"} | {name for kind in _TYPES.values() for name in kind.__struct_fields__}
+)
+
+
+class MessageError(ValueError):
+    """A message that cannot be used: ``code`` for programs, the text for people."""
+
+    def __init__(self, code: str, message: str, request_id: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+
+
+def decode(payload: bytes) -> Message:
+    """Return the message in a text frame.
+
+    Raises:
+        MessageError: it is not JSON, not an object, of no known type or
+            has a field of the wrong type.
+        UnicodeDecodeError: it is not UTF-8 (RFC 6455 section 8.1: close 1007).
+    """
+    try:
+        value = gojson.decode(payload)
+        if type(value) is not dict:
+            raise MessageError("invalid_message", "A message is one JSON object.")
+        gojson.refuse_lookalikes(value, _KNOWN)
+    except gojson.DecodeError as error:
+        payload.decode()
+        raise MessageError("invalid_message", f"The message is not usable JSON: {error}.") from None
+    name = value.get("type")
+    kind = _TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise MessageError("unknown_type", f"Known message types are: {', '.join(_TYPES)}.")
+    try:
+        message: Message = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        where = value.get("request_id")
+        raise MessageError(
+            "invalid_message", f"{name}: {error}", where[:_NAME] if isinstance(where, str) else ""
+        ) from None
+    if kind is Connect:
+        _check_names(message)
+    return message
+
+
+def _check_names(connect: Any) -> None:
+    names = (connect.frontend_id, connect.user, connect.name, *connect.groups)
+    if len(connect.groups) > _GROUPS:
+        raise MessageError("invalid_message", f"connect: at most {_GROUPS} groups.")
+    if any(len(name) > _NAME for name in names):
+        raise MessageError("invalid_message", f"connect: a name has at most {_NAME} characters.")
+
+
+class Stamps:
+    """Writes times as RFC 3339 in UTC with milliseconds.
+
+    The seconds repeat from message to message, so they are formatted once.
+    """
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, str] = {}
+
+    def format(self, at: float) -> str:
+        """Return a time in seconds since the epoch as text."""
+        second = int(at)
+        text = self._seconds.get(second)
+        if text is None:
+            if len(self._seconds) >= 64:  # noqa: PLR2004 - now, and a few deadlines
+                self._seconds.clear()
+            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            self._seconds[second] = text
+        return f"{text}.{int((at - second) * 1000):03d}Z"
+
+
+def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:
+    """Return the question as a frontend is shown it."""
+    asker: dict[str, str] = {"subject": question.asker}
+    if question.asker_name:
+        asker["name"] = question.asker_name
+    message: dict[str, Any] = {
+        "type": "ask_user",
+        "request_id": question.id,
+        "question": question.text,
+        "from": asker,
+        "created_at": stamps.format(question.created_at),
+        "deadline": stamps.format(question.deadline),
+        "delivery": "one" if question.delivery is Delivery.ONE else "all",
+    }
+    if question.choices:
+        message["choices"] = question.choices
+    if question.schema is not None:
+        message["schema"] = question.schema
+    if question.context:
+        message["context"] = question.context
+    if draft:
+        message["draft"] = draft
+    return _encode(message)
+
+
+def question_closed(question_id: str, reason: str, outcome: Outcome | None) -> bytes:
+    """Return that a question is no longer this frontend's, and who ended it."""
+    message: dict[str, Any] = {
+        "type": "question_closed",
+        "request_id": question_id,
+        "reason": reason,
+    }
+    if outcome is not None and outcome.by:
+        message["by"] = {"frontend_id": outcome.by}
+        if outcome.by_user:
+            message["by"]["user"] = outcome.by_user
+    return _encode(message)
+
+
+def response_ack(question_id: str, ack: Ack) -> bytes:
+    """Return what became of an answer."""
+    message = {"type": "response_ack", "request_id": question_id, "status": ack.status}
+    if ack.message:
+        message["message"] = ack.message
+    if ack.state is not None:
+        message["state"] = ack.state.value
+    return _encode(message)
+
+
+def notify_user(notification: Notification, stamps: Stamps) -> bytes:
+    """Return a notification as a frontend is shown it."""
+    message: dict[str, Any] = {
+        "type": "notify_user",
+        "notification_id": notification.id,
+        "message": notification.message,
+        "level": notification.level,
+        "from": {"subject": notification.sender},
+        "created_at": stamps.format(notification.created_at),
+    }
+    if notification.title:
+        message["title"] = notification.title
+    return _encode(message)
+
+
+def error(code: str, text: str, *, retryable: bool = False, request_id: str = "") -> bytes:
+    """Return that a message could not be used; the socket stays open."""
+    message: dict[str, Any] = {
+        "type": "error",
+        "code": code,
+        "message": text,
+        "retryable": retryable,
+    }
+    if request_id:
+        message["request_id"] = request_id
+    return _encode(message)
+
+
+def connect_ack(**fields: Any) -> bytes:
+    """Return the reply to `Connect`; ``status`` is what Go's frontends look for."""
+    return _encode({"type": "connect_ack", "status": "connected", **fields})
+
+
+def as_text(content: dict[str, Any]) -> str:
+    """Return a form's fields as the text that callers see who know only texts."""
+    return _encode(content).decode()

@@ -1,0 +1,431 @@
+"""One frontend's WebSocket as a protocol object.
+
+The frames that everybody sends take the short way through `frames.scan`;
+control frames, fragments, closing and every violation go to a `ServerProtocol`
+of `websockets`, made on demand, so an idle frontend costs little and a strange
+one is judged by a library that the Autobahn suite has tried.
+
+It refuses to decide anything about questions: that is the router's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, final
+
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from gateway import errors
+from gateway.frontends import messages
+from gateway.frontends.frames import PING, encode_text, scan
+from pool.connections import Callback, Connection
+from pool.timers import Timer
+from pool.workers import QueueFullError
+from session.model import Outcome, Presence
+
+if TYPE_CHECKING:
+    from gateway.frontends.endpoint import FrontendsEndpoint
+    from gateway.router import Ack, Notification, Offer
+
+# How much may be on its way before further questions wait in the backlog.
+_HIGH_WATER: Final = 256 * 1024
+_FRAGMENTS: Final = 1024
+_MAXIMUM_LENGTH_HEADER: Final = 14
+
+
+@final
+class FrontendSocket:
+    """A connected frontend; also what the router calls a `Recipient`."""
+
+    __slots__ = (
+        "_backlog",
+        "_buffer",
+        "_connection",
+        "_drafts",
+        "_endpoint",
+        "_fragments",
+        "_heard",
+        "_strange",
+        "_timer",
+        "_unusable",
+        "attached",
+        "connection_id",
+        "frontend_id",
+        "groups",
+        "offers",
+        "presence",
+        "tenant",
+        "user",
+    )
+
+    presence: Presence
+
+    def __init__(self, endpoint: FrontendsEndpoint, connection: Connection, tenant: str) -> None:
+        self._endpoint = endpoint
+        self._connection = connection
+        self._buffer = b""
+        self._strange: _Strange | None = None
+        self._fragments = 0
+        self._backlog: dict[str, None] | None = None
+        self._drafts: dict[str, str] | None = None
+        self._unusable = 0
+        self._heard = endpoint.timers.now()
+        self.tenant = tenant
+        self.connection_id = endpoint.ids.new()
+        self.frontend_id = self.connection_id
+        self.user = ""
+        self.groups: tuple[str, ...] = ()
+        self.offers: dict[str, Offer] = {}
+        self.attached = False
+        # A frontend that never says `connect` is welcome all the same.
+        self._timer: Timer[Callback] | None = endpoint.timers.arm(
+            endpoint.settings.connect_seconds, self._introduce
+        )
+
+    # -- from pool.connections
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; see `ConnectionProtocol`."""
+        self._heard = self._endpoint.timers.now()
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        while data:
+            if self._strange is not None and self._strange.wants_all:
+                self._pass_on(data)
+                return
+            texts, special, data = scan(data, self._endpoint.settings.message_bytes)
+            for text in texts:
+                self._message(text)
+            if not special:
+                break
+            self._pass_on(special)
+        if self._connection.is_open:
+            self._buffer = data
+
+    def eof_received(self) -> bool:
+        """A WebSocket without its other half is of no use."""
+        return False
+
+    def drained(self) -> None:
+        """Show more of what waits."""
+        backlog = self._backlog
+        while backlog:
+            if self._connection.outbox_bytes > _HIGH_WATER:
+                self._connection.tell_when_drained = True
+                return
+            question_id = next(iter(backlog))
+            del backlog[question_id]
+            offer = self.offers.get(question_id)
+            if offer is not None:
+                self._show(offer)
+        self._backlog = None
+
+    def connection_lost(self) -> None:
+        """Leave the hub; what was only offered here goes to somebody else."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._buffer = b""
+        self._backlog = None
+        self._endpoint.gone(self)
+        if self.attached:
+            self._start(self._endpoint.router.detach(self))
+
+    # -- from the router
+
+    def offer(self, offer: Offer) -> None:
+        """Show a question, now or as soon as the socket takes it."""
+        if self._backlog is not None or self._connection.outbox_bytes > _HIGH_WATER:
+            if self._backlog is None:
+                self._backlog = {}
+                self._connection.tell_when_drained = True
+            self._backlog[offer.question.id] = None
+            return
+        self._show(offer)
+
+    def withdraw(self, offer: Offer, reason: str, outcome: Outcome | None) -> None:
+        """Take a question back, if it was shown."""
+        question_id = offer.question.id
+        if self._backlog is not None and question_id in self._backlog:
+            del self._backlog[question_id]
+            return
+        if self._drafts is not None:
+            self._drafts.pop(question_id, None)
+        self._endpoint.count("out", "question_closed")
+        self._connection.write(
+            self._endpoint.closing_frame(question_id, reason, outcome)
+        )
+
+    def notify(self, notification: Notification) -> None:
+        """Show a notification; people who read too slowly miss it."""
+        if self._connection.outbox_bytes > _HIGH_WATER:
+            return
+        if not notification.encoded:
+            notification.encoded = encode_text(
+                messages.notify_user(notification, self._endpoint.stamps)
+            )
+        self._endpoint.count("out", "notify_user")
+        self._connection.write(notification.encoded)
+
+    def restart(self) -> None:
+        """Ask the frontend to come back to another instance."""
+        self.close(errors.CLOSE_RESTART)
+
+    # -- messages
+
+    def _message(self, payload: bytes) -> None:
+        endpoint = self._endpoint
+        try:
+            message = messages.decode(payload)
+        except messages.MessageError as error:
+            endpoint.count("in", "invalid")
+            self._complain(error.code, str(error), request_id=error.request_id)
+            return
+        except UnicodeDecodeError:
+            self.close(errors.CLOSE_INVALID_TEXT)
+            return
+        kind = type(message)
+        if kind is messages.UserResponse:
+            endpoint.count("in", "user_response")
+            self._start(self._respond(message))  # type: ignore[arg-type]  # kind says so
+        else:
+            self._rarer(message)
+
+    def _rarer(self, message: messages.Message) -> None:
+        endpoint = self._endpoint
+        match message:
+            case messages.Connect():
+                endpoint.count("in", "connect")
+                self._start(self._connect(message))
+            case messages.DraftMessage():
+                endpoint.count("in", "draft")
+                if len(message.text) > endpoint.router.settings.draft_bytes:
+                    limit = endpoint.router.settings.draft_bytes
+                    self._complain(
+                        "too_large",
+                        f"A draft has at most {limit} characters.",
+                        request_id=message.request_id,
+                    )
+                else:
+                    self._start(
+                        endpoint.router.save_draft(self, message.request_id, message.text)
+                    )
+            case messages.Seen():
+                endpoint.count("in", "seen")
+                endpoint.router.saw(self, message.request_id)
+            case messages.Disconnect():
+                endpoint.count("in", "disconnect")
+                self.close(errors.CLOSE_NORMAL)
+
+    async def _respond(self, message: messages.UserResponse) -> None:
+        router = self._endpoint.router
+        question_id = message.request_id
+        if message.rejected:
+            ack = await router.reject(self, question_id, message.reason)
+        else:
+            answer = message.answer
+            if answer is None:
+                # A form's answer is also a text, for callers that know only that.
+                answer = "" if message.content is None else messages.as_text(message.content)
+            ack = await router.answer(
+                self, question_id, answer=answer, content=message.content
+            )
+        self._acknowledge(question_id, ack)
+
+    def _acknowledge(self, question_id: str, ack: Ack) -> None:
+        self._endpoint.count("out", "response_ack")
+        self._connection.write(encode_text(messages.response_ack(question_id, ack)))
+
+    async def _connect(self, message: messages.Connect) -> None:
+        endpoint = self._endpoint
+        await endpoint.router.detach(self)
+        if message.frontend_id:
+            self.frontend_id = message.frontend_id
+        self.user = message.user
+        self.groups = message.groups
+        drafts = await endpoint.router.store.drafts(self.tenant, self.frontend_id)
+        self._drafts = {draft.question_id: draft.text for draft in drafts} or None
+        self._connection.write(encode_text(endpoint.welcome(self, resumed=bool(drafts))))
+        await self._attach(message.name)
+
+    def _introduce(self) -> None:
+        """Attach a frontend that did not say who it is; then watch over it."""
+        if not self.attached:
+            self._start(self._attach(""))
+
+    async def _attach(self, name: str) -> None:
+        endpoint = self._endpoint
+        self._watch()
+        self.presence = Presence(
+            self.frontend_id,
+            self.connection_id,
+            self.tenant,
+            self.user,
+            name,
+            self.groups,
+            endpoint.router.clock(),
+            endpoint.instance,
+        )
+        await endpoint.router.attach(self)
+
+    def _start(self, step: Coroutine[Any, Any, None]) -> None:
+        try:
+            self._endpoint.workers.start(self.tenant, step)
+        except QueueFullError:
+            self._complain("busy", "The gateway is busy; send this again.", retryable=True)
+
+    def _show(self, offer: Offer) -> None:
+        if not offer.encoded:
+            offer.encoded = encode_text(messages.ask_user(offer.question, self._endpoint.stamps))
+        frame = offer.encoded
+        if self._drafts is not None:
+            draft = self._drafts.get(offer.question.id)
+            if draft is not None:
+                frame = encode_text(
+                    messages.ask_user(offer.question, self._endpoint.stamps, draft)
+                )
+        self._endpoint.count("out", "ask_user")
+        self._connection.write(frame)
+
+    def _complain(self, code: str, text: str, *, retryable: bool = False, request_id: str = "") -> None:
+        self._unusable += not retryable
+        if self._unusable > self._endpoint.settings.unusable_messages:
+            self.close(errors.CLOSE_POLICY)
+            return
+        self._endpoint.count("out", "error")
+        self._connection.write(
+            encode_text(messages.error(code, text, retryable=retryable, request_id=request_id))
+        )
+
+    # -- life and death
+
+    def _watch(self) -> None:
+        """Ping, or give up a peer that was silent for two heartbeats."""
+        endpoint = self._endpoint
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if not self._connection.is_open:
+            return
+        beat = endpoint.settings.heartbeat_seconds
+        self._timer = endpoint.timers.arm(beat, self._beat)
+
+    def _beat(self) -> None:
+        endpoint = self._endpoint
+        beat = endpoint.settings.heartbeat_seconds
+        if endpoint.timers.now() - self._heard >= 2 * beat - 0.25 * min(beat, 1.0):
+            self.close(errors.CLOSE_NO_PONG)
+            return
+        self._connection.write(PING)
+        self._unusable = 0
+        if self._strange is not None:
+            self._strange.new_period()
+        self._timer = endpoint.timers.arm(beat, self._beat)
+
+    def close(self, code: errors.CloseCode) -> None:
+        """Say why, and end; a peer that does not say goodbye in turn is cut off."""
+        strange = self._strange_protocol()
+        strange.close(code)
+        self._send(strange)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Have `websockets` judge what is not plain."""
+        strange = self._strange_protocol()
+        for text in strange.receive(data):
+            self._message(text)
+        self._send(strange)
+
+    def _strange_protocol(self) -> _Strange:
+        if self._strange is None:
+            self._strange = _Strange(self._endpoint.settings.message_bytes,
+                                     self._endpoint.settings.control_frames)
+        return self._strange
+
+    def _send(self, strange: _Strange) -> None:
+        for data in strange.protocol.data_to_send():
+            if data:
+                self._connection.write(data)
+            else:
+                self._connection.close()
+        if strange.protocol.state is State.CLOSING and self._connection.is_open:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._endpoint.timers.arm(
+                self._endpoint.settings.close_seconds, self._connection.abort
+            )
+
+
+@final
+class _Strange:
+    """What `websockets` makes of the frames that are not plain."""
+
+    __slots__ = ("_control", "_control_limit", "_count", "_kind", "_pieces", "protocol")
+
+    def __init__(self, message_bytes: int, control_frames: int) -> None:
+        self.protocol = ServerProtocol(state=State.OPEN, max_size=message_bytes)
+        self._pieces: list[bytes] = []
+        self._kind: Opcode | None = None
+        self._count = 0
+        self._control = 0
+        self._control_limit = control_frames
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether even plain frames are its business: inside a message, or while closing."""
+        return self._kind is not None or self.protocol.state is not State.OPEN
+
+    def new_period(self) -> None:
+        """Control frames are counted per heartbeat."""
+        self._control = 0
+
+    def close(self, code: errors.CloseCode) -> None:
+        """Begin the closing handshake, unless it has begun."""
+        if self.protocol.state is State.OPEN:
+            self.protocol.fail(code.code, code.reason) if code.code in _FAILURES else (
+                self.protocol.send_close(code.code, code.reason)
+            )
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """Take whole frames, or the start of an illegal one; return the texts they complete."""
+        protocol = self.protocol
+        protocol.receive_data(data)
+        texts = []
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                text = self._frame(event)
+                if text is not None:
+                    texts.append(text)
+        return texts
+
+    def _frame(self, frame: Frame) -> bytes | None:
+        if frame.opcode in _CONTROL_FRAMES:
+            self._control += 1
+            if self._control > self._control_limit:
+                self.close(errors.CLOSE_POLICY)
+            return None
+        if frame.opcode is not Opcode.CONT:
+            self._kind = frame.opcode
+            self._count = 0
+        self._count += 1
+        self._pieces.append(bytes(frame.data))
+        if self._count > _FRAGMENTS:
+            self._pieces.clear()
+            self.close(errors.CLOSE_POLICY)
+            return None
+        if not frame.fin:
+            return None
+        kind, self._kind = self._kind, None
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        if kind is Opcode.BINARY:
+            self.close(errors.CLOSE_UNSUPPORTED)
+            return None
+        return whole
+
+
+_CONTROL_FRAMES: Final = frozenset((Opcode.PING, Opcode.PONG, Opcode.CLOSE))
+# What the peer did wrong: RFC 6455 section 7.1.7 lets us hang up after saying so.
+_FAILURES: Final = frozenset((1002, 1003, 1007, 1008, 1009))
