@@ -1,0 +1,307 @@
+"""The one task that owns every socket, on real loopback sockets."""
+
+import contextlib
+import resource
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import trio
+
+from pool.connections import Connection, Connections, Settings
+from pool.timers import Timers
+
+Limits = Callable[..., Settings]
+
+
+class Recorder:
+    """A protocol that notes what it is told, and echoes when asked to."""
+
+    def __init__(self, connection: Connection, log: list[str], *, echo: bool) -> None:
+        self.connection = connection
+        self.log = log
+        self.echo = echo
+        self.keeps_open = False
+        self.received = b""
+        self.changed = trio.Event()
+        log.append("made")
+
+    def _tell(self, what: str) -> None:
+        self.log.append(what)
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        if data == b"crash":
+            raise RuntimeError("a defect in a protocol")
+        if self.echo:
+            self.connection.write(data)
+        self._tell("data")
+
+    def eof_received(self) -> bool:
+        self._tell("eof")
+        return self.keeps_open
+
+    def drained(self) -> None:
+        self._tell("drained")
+
+    def connection_lost(self) -> None:
+        self._tell("lost")
+
+    async def wait_for(self, what: str) -> None:
+        while what not in self.log:
+            await self.changed.wait()
+
+
+class Server:
+    """A running `Connections` with one listener, and what it made."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.failures: list[Exception] = []
+        self.timers: Timers[Callable[[], None]] = Timers(trio.current_time())
+        self.connections = Connections(settings, self.timers, lambda _c, e: self.failures.append(e))
+        self.protocols: list[Recorder] = []
+        self.echo = True
+        self._made = trio.Event()
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        self.address = listener.getsockname()
+        self.connections.listen(listener, self._make, refusal=b"refused")
+
+    def _make(self, connection: Connection) -> Recorder:
+        recorder = Recorder(connection, [], echo=self.echo)
+        self.protocols.append(recorder)
+        self._made.set()
+        self._made = trio.Event()
+        return recorder
+
+    async def client(self) -> tuple[trio.SocketStream, Recorder]:
+        count = len(self.protocols)
+        stream = await trio.open_tcp_stream(*self.address)
+        while len(self.protocols) == count:
+            await self._made.wait()
+        return stream, self.protocols[-1]
+
+
+@contextlib.asynccontextmanager
+async def open_server(**limits: float) -> AsyncIterator[Server]:
+    server = Server(Settings(**limits))  # type: ignore[arg-type]
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.connections.run)
+            yield server
+            nursery.cancel_scope.cancel()
+    assert server.connections.statistics().open == 0
+
+
+async def read_all(stream: trio.SocketStream) -> bytes:
+    received = b""
+    async for piece in stream:
+        received += piece
+    return received
+
+
+async def test_what_is_written_in_one_turn_leaves_in_one_send() -> None:
+    async with open_server() as server:
+        server.echo = False
+        stream, recorder = await server.client()
+        before = server.connections.statistics().sends
+        recorder.echo = True
+
+        def thrice(data: bytes) -> None:
+            for _ in range(3):
+                recorder.connection.write(data)
+
+        recorder.data_received = thrice  # type: ignore[method-assign]
+        await stream.send_all(b"abc")
+        received = b""
+        while len(received) < 9:
+            received += await stream.receive_some()
+        assert received == b"abc" * 3
+        assert server.connections.statistics().sends - before == 1
+
+
+async def test_a_slow_reader_blocks_nobody_and_gets_everything_in_order() -> None:
+    async with open_server(outbox_bytes=64 * 1024 * 1024) as server:
+        stream, recorder = await server.client()
+        sent = b"".join(b"%07d " % number for number in range(1_000_000))
+        recorder.connection.tell_when_drained = True
+        for at in range(0, len(sent), 100_000):
+            recorder.connection.write(sent[at : at + 100_000])
+        assert server.connections.statistics().blocked == 1
+        other, _ = await server.client()
+        await other.send_all(b"ping")
+        assert await other.receive_some() == b"ping"
+        received = bytearray()
+        while len(received) < len(sent):
+            received += await stream.receive_some()
+        assert received == sent
+        await recorder.wait_for("drained")
+        assert server.connections.statistics().outbox_bytes == 0
+
+
+async def test_a_full_outbox_closes_its_connection_only() -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        stream, recorder = await server.client()
+        while recorder.connection.is_open:
+            recorder.connection.write(b"x" * 60_000)
+        assert recorder.log[-1] == "lost"
+        assert server.connections.statistics().slow_consumers == 1
+        other, _ = await server.client()
+        await other.send_all(b"ping")
+        assert await other.receive_some() == b"ping"
+        await stream.aclose()
+
+
+async def test_a_peer_that_takes_nothing_is_gone_after_the_send_deadline() -> None:
+    async with open_server(send_seconds=0.2, outbox_bytes=64 * 1024 * 1024) as server:
+        _stream, recorder = await server.client()
+        recorder.connection.write(b"x" * 20_000_000)
+        assert server.connections.statistics().blocked == 1
+        await recorder.wait_for("lost")
+        assert server.connections.statistics().slow_consumers == 1
+        assert server.connections.statistics().timers == 0
+
+
+async def test_paused_reading_leaves_bytes_with_the_sender() -> None:
+    async with open_server() as server:
+        server.echo = False
+        stream, recorder = await server.client()
+        recorder.connection.pause_reading()
+        with trio.move_on_after(0.3) as scope:
+            while True:
+                await stream.send_all(b"x" * 65536)
+        assert scope.cancelled_caught
+        assert recorder.received == b""
+        recorder.connection.resume_reading()
+        await recorder.wait_for("data")
+
+
+async def test_close_sends_what_is_queued_first() -> None:
+    async with open_server() as server:
+        stream, recorder = await server.client()
+        recorder.connection.write(b"x" * 3_000_000)
+        recorder.connection.close()
+        recorder.connection.write(b"never")
+        assert await read_all(stream) == b"x" * 3_000_000
+        await stream.aclose()
+        await recorder.wait_for("lost")
+
+
+async def test_a_last_word_survives_unread_input() -> None:
+    """Closing a socket with unread input would reset it and destroy the response."""
+    async with open_server() as server:
+        server.echo = False
+        stream, recorder = await server.client()
+        recorder.connection.pause_reading()
+        await stream.send_all(b"x" * 10_000)
+        recorder.connection.write(b"goodbye")
+        recorder.connection.close()
+        assert await read_all(stream) == b"goodbye"
+
+
+async def test_a_half_closed_peer_can_still_be_written_to() -> None:
+    async with open_server() as server:
+        stream, recorder = await server.client()
+        recorder.keeps_open = True
+        await stream.send_eof()
+        await recorder.wait_for("eof")
+        recorder.connection.write(b"late")
+        recorder.connection.close()
+        assert await read_all(stream) == b"late"
+        await recorder.wait_for("lost")
+
+
+async def test_a_failing_protocol_ends_its_connection_only() -> None:
+    async with open_server() as server:
+        stream, recorder = await server.client()
+        other, _ = await server.client()
+        await stream.send_all(b"crash")
+        await recorder.wait_for("lost")
+        assert [str(error) for error in server.failures] == ["a defect in a protocol"]
+        await other.send_all(b"ping")
+        assert await other.receive_some() == b"ping"
+
+
+async def test_a_failing_timer_ends_nothing() -> None:
+    async with open_server() as server:
+        fired = trio.Event()
+
+        def fail() -> None:
+            fired.set()
+            raise RuntimeError("a defect in a timer")
+
+        server.timers.arm(0.01, fail)
+        await fired.wait()
+        stream, _ = await server.client()
+        await stream.send_all(b"ping")
+        assert await stream.receive_some() == b"ping"
+        assert len(server.failures) == 1
+
+
+@pytest.mark.parametrize("limit", ["maximum", "per_address"])
+async def test_who_is_over_a_cap_is_told_and_turned_away(limit: str) -> None:
+    async with open_server(**{limit: 2}) as server:
+        kept = [await server.client() for _ in range(2)]
+        refused = await trio.open_tcp_stream(*server.address)
+        assert await read_all(refused) == b"refused"
+        assert server.connections.statistics().refused == 1
+        await kept[0][0].aclose()
+        await kept[0][1].wait_for("lost")
+        stream, _ = await server.client()
+        await stream.send_all(b"welcome")
+        assert await stream.receive_some() == b"welcome"
+
+
+@contextlib.contextmanager
+def few_descriptors(spare: int) -> Iterator[None]:
+    """Leave the process ``spare`` file descriptors, and put the limit back."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = socket.socket()
+    in_use = probe.fileno()
+    probe.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_out_of_descriptors_it_pauses_and_recovers_unaided() -> None:
+    async with open_server(accept_pause_seconds=0.05) as server:
+        clients = [socket.socket() for _ in range(4)]
+        with few_descriptors(0):
+            for client in clients:
+                client.setblocking(False)  # noqa: FBT003
+                with contextlib.suppress(BlockingIOError):
+                    client.connect(server.address)
+            while server.connections.statistics().accepting:
+                await trio.lowlevel.checkpoint()
+            assert server.protocols == []
+        while len(server.protocols) < len(clients):
+            await trio.lowlevel.checkpoint()
+        assert server.connections.statistics().accepting
+        for client in clients:
+            client.close()
+
+
+async def test_stop_listening_keeps_who_is_connected() -> None:
+    async with open_server() as server:
+        stream, _ = await server.client()
+        server.connections.stop_listening()
+        with pytest.raises(OSError, match="connect"):
+            await trio.open_tcp_stream(*server.address)
+        await stream.send_all(b"still here")
+        assert await stream.receive_some() == b"still here"
+
+
+async def test_cancelling_the_task_closes_every_connection() -> None:
+    server = Server(Settings())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.connections.run)
+        stream, recorder = await server.client()
+        nursery.cancel_scope.cancel()
+    assert recorder.log[-1] == "lost"
+    with contextlib.suppress(trio.BrokenResourceError):
+        assert await stream.receive_some() == b""

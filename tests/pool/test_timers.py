@@ -1,0 +1,82 @@
+"""Deadlines come due once, never early, and a cancelled one never."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pool.timers import Timer, Timers
+
+TICK = 0.05
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    timers: Timers[str] = Timers(100.0, TICK)
+    timers.arm(1.0, "later")
+    assert list(timers.due(100.99)) == []
+    assert list(timers.due(101.0 + 2 * TICK)) == ["later"]
+
+
+def test_what_was_due_is_not_due_again() -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    timers.arm(1.0, "once")
+    assert list(timers.due(2.0)) == ["once"]
+    assert list(timers.due(3.0)) == []
+    assert len(timers) == 0
+
+
+def test_a_cancelled_deadline_never_comes_due_and_leaves_nothing() -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    timer = timers.arm(1.0, "never")
+    timer.cancel()
+    timer.cancel()
+    assert len(timers) == 0
+    assert list(timers.due(10.0)) == []
+
+
+def test_one_that_is_due_can_cancel_another_that_is_due() -> None:
+    timers: Timers[Timer[object] | None] = Timers(0.0, TICK)
+    first = timers.arm(1.0, None)
+    second = timers.arm(1.0, None)
+    seen = 0
+    for _ in timers.due(2.0):
+        seen += 1
+        first.cancel()
+        second.cancel()
+    assert seen == 1
+
+
+def test_what_is_not_taken_stays_due() -> None:
+    timers: Timers[int] = Timers(0.0, TICK)
+    for number in range(5):
+        timers.arm(1.0, number)
+    taken = timers.due(2.0)
+    assert [next(taken), next(taken)] == [0, 1]
+    assert list(timers.due(2.0)) == [2, 3, 4]
+
+
+def test_the_clock_never_goes_back() -> None:
+    timers: Timers[str] = Timers(50.0, TICK)
+    list(timers.due(40.0))
+    assert timers.now() == 50.0
+
+
+DELAYS = st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50)
+
+
+@given(DELAYS, st.lists(st.floats(0, 10), max_size=50))
+def test_each_deadline_agrees_with_a_list(delays: list[tuple[float, bool]], steps: list[float]) -> None:
+    """Against the naive model: due at or after its time, at most two ticks late."""
+    timers: Timers[int] = Timers(0.0, TICK)
+    waiting: dict[int, float] = {}
+    for number, (delay, cancelled) in enumerate(delays):
+        timer = timers.arm(delay, number)
+        if cancelled:
+            timer.cancel()
+        else:
+            waiting[number] = delay
+    now = 0.0
+    for step in steps:
+        now += step
+        for number in timers.due(now):
+            assert waiting.pop(number) <= now
+        assert all(when > now - 2 * TICK for when in waiting.values())
+    assert len(timers) == len(waiting)
