@@ -20,6 +20,7 @@ from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.hub import Frontend, Hub
 from gateway.ids import Ids
 from pool.settings import setting
+from pool.workers import to_worker
 from session import Bus, Found, Settlement, Store
 from session.model import (
     EVERYONE,
@@ -36,6 +37,7 @@ from session.model import (
 
 _SWEEP_SECONDS: Final = 0.25
 _EXPIRED_PER_SWEEP: Final = 500
+_OFFERS_PER_STEP: Final = 500
 _CHOICES: Final = 100
 
 
@@ -127,6 +129,8 @@ class Recipient(Frontend, Protocol):
 
     #: The offers it has, by question id; the router keeps it.
     offers: dict[str, Offer]
+    #: Whether the hub has it; the router keeps it.
+    attached: bool
     presence: Presence
 
     def offer(self, offer: Offer) -> None:
@@ -289,10 +293,24 @@ class Router:
     async def attach(self, recipient: Recipient) -> None:
         """A frontend is there: it is offered what waits for it, oldest first."""
         self.hub.attach(recipient)
+        recipient.attached = True
         await self.store.arrive(recipient.presence)
-        for question in await self.store.inbox(recipient.tenant):
+        waiting = await self.store.inbox(recipient.tenant)
+        if len(waiting) > _OFFERS_PER_STEP:
+            await to_worker()
+        for count, question in enumerate(waiting, 1):
+            if count % _OFFERS_PER_STEP == 0:
+                # A long inbox is shown in slices: others have their turn between.
+                await trio.lowlevel.checkpoint()
+                if not recipient.attached:
+                    return
             if self.hub.matches(recipient, question.audience):
-                offer = self._offer_of(question)
+                offer = self._offers.get(question.id)
+                if offer is None:
+                    found = await self.store.find(question.tenant, question.id)
+                    if found is None or found.outcome is not None:
+                        continue
+                    offer = self._offer_of(question)
                 if question.delivery is Delivery.ALL:
                     self._give(offer, recipient)
                 elif not offer.holders:
@@ -300,6 +318,9 @@ class Router:
 
     async def detach(self, recipient: Recipient) -> None:
         """A frontend has gone: what only it was asked goes to the next one."""
+        if not recipient.attached:
+            return
+        recipient.attached = False
         held = list(recipient.offers.values())
         for offer in held:
             self._take(offer, recipient)

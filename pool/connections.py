@@ -33,6 +33,7 @@ _EVENTS_PER_TURN: Final = 256
 # Polls before Trio gets its turn, so that under load its cost is shared.
 _POLLS_PER_TURN: Final = 4
 _ACCEPTS_PER_EVENT: Final = 64
+_FLUSH_ROUNDS: Final = 8
 # How much goes to the kernel in one call, and the progress within one send
 # deadline that shows a peer to be reading.
 _SEND_BYTES: Final = 256 * 1024
@@ -105,7 +106,7 @@ class ConnectionProtocol(Protocol):
         """Return whether the connection stays open for writing now that the peer sends no more."""
 
     def drained(self) -> None:
-        """All that had to wait in the outbox has left."""
+        """The outbox is empty; called once after `Connection.tell_when_drained` was set."""
 
     def connection_lost(self) -> None:
         """The connection is gone; called exactly once, whoever ended it."""
@@ -133,6 +134,7 @@ class Connection:
         "outbox_bytes",
         "peer",
         "protocol",
+        "tell_when_drained",
     )
 
     protocol: ConnectionProtocol
@@ -147,6 +149,8 @@ class Connection:
         self._eof = False
         #: Bytes that have not left yet.
         self.outbox_bytes = 0
+        #: Have the protocol's ``drained`` called when all that was written has left.
+        self.tell_when_drained = False
         #: Set once `close` was called: nothing more is read or written.
         self.closing = False
         #: The peer's address, without its port.
@@ -275,7 +279,8 @@ class Connection:
             self._want(self._interest & ~WRITE)
         if self.closing:
             self._half_close()
-        elif was_blocked:
+        elif self.tell_when_drained:
+            self.tell_when_drained = False
             self.protocol.drained()
 
     def _blocked(self, sent: int) -> None:
@@ -436,14 +441,20 @@ class Connections:
                     target._flush()  # noqa: SLF001
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(target, error)
-        self._in_turn = False
         self._flush_dirty()
 
     def _flush_dirty(self) -> None:
-        while self._dirty:
+        """Send what this turn wrote; whoever hears `drained` may write more, for some rounds.
+
+        What is left after them leaves with the next turn or tick of the clock.
+        """
+        for _ in range(_FLUSH_ROUNDS):
+            if not self._dirty:
+                break
             dirty, self._dirty = self._dirty, []
             for connection in dirty:
                 self._flush_one(connection)
+        self._in_turn = False
 
     def _flush_one(self, connection: Connection) -> None:
         try:
@@ -460,14 +471,13 @@ class Connections:
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self.failures += 1
                 self._on_failure(None, error)
-        self._in_turn = False
         self._flush_dirty()
 
     def _unsent(self, connection: Connection) -> None:
-        if self._in_turn:
-            self._dirty.append(connection)
-        else:
-            self._flush_one(connection)
+        self._dirty.append(connection)
+        if not self._in_turn:
+            self._in_turn = True
+            self._flush_dirty()
 
     def _failed(self, connection: Connection, error: Exception) -> None:
         self.failures += 1
