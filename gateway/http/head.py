@@ -43,6 +43,8 @@ _SINGLE: Final = frozenset(
     )
 )
 _BLANKS: Final = b" \t"
+# One blank between the parts: llhttp lets several pass, some proxies do not.
+_REQUEST_LINE: Final = re.compile(rb"[!-~]+ [^ \r\n]+ HTTP/[0-9]\.[0-9]\r\n")
 _VERSIONS: Final = ("1.1", "1.0")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 # Heads worth keeping are small; together they take a few megabytes at most.
@@ -90,12 +92,11 @@ class RefusedError(Exception):
 class _Fields:
     """What llhttp reports of one head."""
 
-    __slots__ = ("count", "headers", "limits", "repeated", "target")
+    __slots__ = ("count", "headers", "repeated", "target")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self) -> None:
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.limits = limits
         self.count = 0
         self.repeated = b""
 
@@ -132,7 +133,9 @@ def parse_head(data: bytes, limits: Limits, allowed: Allowlist) -> Head:
         RefusedError: with the status that tells the peer which rule it broke.
     """
     check_unfinished(data, limits)
-    fields = _Fields(limits)
+    if not _REQUEST_LINE.match(data):
+        raise RefusedError(400, "The request line must be METHOD target HTTP/1.1.")
+    fields = _Fields()
     parser = httptools.HttpRequestParser(fields)
     try:
         parser.feed_data(data)
@@ -159,7 +162,7 @@ def parse_head(data: bytes, limits: Limits, allowed: Allowlist) -> Head:
         path,
         query,
         headers,
-        keep_alive=parser.should_keep_alive() and version == "1.1",
+        keep_alive=version == "1.1" and not _says_close(headers),
         body_length=_body_length(headers, version, limits),
         expects_continue=_expects_continue(headers),
     )
@@ -211,6 +214,11 @@ def _body_length(headers: dict[bytes, bytes], version: str, limits: Limits) -> i
     if len(length) > 12 or int(length) > limits.body_bytes:  # noqa: PLR2004 - a terabyte
         raise RefusedError(413, f"The body is longer than {limits.body_bytes} bytes.")
     return int(length)
+
+
+def _says_close(headers: dict[bytes, bytes]) -> bool:
+    options = headers.get(b"connection", b"").lower().split(b",")
+    return b"close" in [option.strip(_BLANKS) for option in options]
 
 
 def _expects_continue(headers: dict[bytes, bytes]) -> bool:
