@@ -7,7 +7,7 @@ cross over to another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Final, Protocol, final
 
 from session.model import Audience
@@ -115,8 +115,11 @@ class Hub:
         if found is None:
             return None
         if audience.kind == "everyone":
-            for load in _ascending(found.levels):
-                for frontend in found.levels[load]:
+            levels = found.levels
+            if not passed_over:
+                return next(iter(levels[min(levels)]))
+            for load in sorted(levels):
+                for frontend in levels[load]:
                     if frontend not in passed_over:
                         return frontend
             return None
@@ -126,7 +129,18 @@ class Hub:
     def add_load(self, frontend: Frontend, change: int) -> None:
         """Note that an attached frontend has so many questions more, or fewer."""
         tenant = self._tenants[frontend.tenant]
-        tenant.put(frontend, tenant.take(frontend) + change)
+        before = tenant.load[frontend]
+        after = tenant.load[frontend] = before + change
+        levels = tenant.levels
+        level = levels[before]
+        del level[frontend]
+        if not level:
+            del levels[before]
+        level = levels.get(after)
+        if level is None:
+            levels[after] = {frontend: None}
+        else:
+            level[frontend] = None
 
     def __iter__(self) -> Iterator[Frontend]:
         for tenant in self._tenants.values():
@@ -134,13 +148,6 @@ class Hub:
 
     def __len__(self) -> int:
         return sum(len(tenant.everyone) for tenant in self._tenants.values())
-
-
-def _ascending(levels: dict[int, dict[Frontend, None]]) -> Iterable[int]:
-    """Yield the loads that occur, lowest first, sorting only if the first is not enough."""
-    lowest = min(levels)
-    yield lowest
-    yield from sorted(load for load in levels if load != lowest)
 
 
 def _entries(

@@ -105,6 +105,9 @@ class Ack(NamedTuple):
     state: State | None = None
 
 
+_ACCEPTED: Final = Ack("accepted", state=State.ANSWERED)
+
+
 @final
 class Notification:
     """Something people are told, and are not asked to answer."""
@@ -198,7 +201,7 @@ class Router:
         self._offers: dict[str, Offer] = {}
         # Offers of delivery one, longest unseen first.
         self._unseen: dict[Offer, None] = {}
-        self._outcomes: dict[str, int] = {state.value: 0 for state in State}
+        self._outcomes: dict[str, int] = {state.text: 0 for state in State}
         #: Set while the process is going away: nothing new is asked.
         self.draining = False
 
@@ -216,21 +219,20 @@ class Router:
             TooManyPendingError: a cap on open questions is reached.
         """
         self._check(ask)
-        question = self._question(principal, ask)
-        if ask.if_absent == "fail" and not await self.online(question.tenant, ask.audience):
+        if ask.if_absent == "fail" and not await self.online(principal.tenant, ask.audience):
             raise NobodyConnectedError
-        admitted = await self.store.admit(question)
+        question, fresh, outcome = await self.store.admit(self._question(principal, ask))
         online = len(self.hub.matching(question.tenant, question.audience))
-        if admitted.outcome is not None:
-            return Asked(admitted.question, admitted.outcome, fresh=False, online=online)
-        offer = self._offer_of(admitted.question)
+        if outcome is not None:
+            return Asked(question, outcome, fresh, online)
+        offer = self._offer_of(question)
         if waiter is not None:
             offer.waiters.append(waiter)
-        if admitted.fresh:
+        if fresh:
             self._outcomes["open"] += 1
             self._dispatch(offer)
             self._bus.question_opened(question.tenant, question.id)
-        return Asked(admitted.question, None, admitted.fresh, online)
+        return Asked(question, None, fresh, online)
 
     def forget(self, question_id: str, waiter: Waiter) -> None:
         """The caller left: ``waiter`` hears nothing more; the question stays."""
@@ -339,23 +341,28 @@ class Router:
         content: dict[str, Any] | None = None,
     ) -> Ack:
         """Settle a question with a person's answer, if it is the first valid one."""
-        question = await self._asked_of(recipient, question_id)
-        if isinstance(question, Ack):
+        offer = recipient.offers.get(question_id)
+        question = offer.question if offer else await self._asked_of(recipient, question_id)
+        if type(question) is Ack:
             return question
         if len(answer) > self.settings.answer_bytes:
-            return Ack("invalid", f"The answer is longer than {self.settings.answer_bytes} bytes.")
+            return Ack("invalid", f"The answer is longer than {self.settings.answer_bytes} characters.")
         wrong = refusal(question, answer, content)
         if wrong:
             return Ack("invalid", wrong)
-        outcome = Outcome(
-            State.ANSWERED,
-            at=self.clock(),
-            answer=answer,
-            content=content,
-            by=recipient.frontend_id,
-            by_user=recipient.user,
+        settled = await self._settle(
+            question,
+            Outcome(
+                State.ANSWERED,
+                self.clock(),
+                answer,
+                content,
+                recipient.frontend_id,
+                recipient.user,
+            ),
+            recipient,
         )
-        return await self._try_to_settle(question, outcome, recipient)
+        return _ACCEPTED if settled is not None and settled.won else _refused(settled)
 
     async def reject(self, recipient: Recipient, question_id: str, reason: str) -> Ack:
         """Settle a question by a person's refusal to answer it."""
@@ -369,7 +376,10 @@ class Router:
             by_user=recipient.user,
             reason=reason[: self.settings.draft_bytes],
         )
-        return await self._try_to_settle(question, outcome, recipient)
+        settled = await self._settle(question, outcome, recipient)
+        if settled is not None and settled.won:
+            return Ack("accepted", state=State.REJECTED)
+        return _refused(settled)
 
     def saw(self, recipient: Recipient, question_id: str) -> None:
         """A person looks at a question: with delivery one it stays with them."""
@@ -414,10 +424,10 @@ class Router:
         limit = self.settings.question_bytes
         if self.draining:
             raise InvalidAskError("This gateway is shutting down; ask again in a moment.")
-        if not ask.text.strip():
+        if not ask.text or ask.text.isspace():
             raise InvalidAskError("The question is empty; say what you want to know.")
         if len(ask.text) > limit or len(ask.context) > limit:
-            raise InvalidAskError(f"A question and its context may have {limit} bytes each.")
+            raise InvalidAskError(f"A question and its context may have {limit} characters each.")
         if ask.choices:
             if len(ask.choices) > _CHOICES:
                 raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
@@ -482,9 +492,10 @@ class Router:
     def _give(self, offer: Offer, recipient: Recipient) -> None:
         if recipient in offer.holders:
             return
+        question = offer.question
         offer.holders[recipient] = None
-        recipient.offers[offer.question.id] = offer
-        if offer.question.delivery is Delivery.ONE:
+        recipient.offers[question.id] = offer
+        if question.delivery is Delivery.ONE:
             self.hub.add_load(recipient, 1)
         recipient.offer(offer)
 
@@ -515,25 +526,12 @@ class Router:
 
     async def _asked_of(self, recipient: Recipient, question_id: str) -> Question | Ack:
         """Return the open question, or the answer to somebody who was not asked it any more."""
-        offer = recipient.offers.get(question_id)
-        if offer is not None:
-            return offer.question
         found = await self.store.find(recipient.tenant, question_id)
         if found is None or not self.hub.matches(recipient, found.question.audience):
             return Ack("unknown", "There is no such question for this frontend.")
         if found.outcome is not None:
             return _lost_to(found.outcome)
         return found.question
-
-    async def _try_to_settle(
-        self, question: Question, outcome: Outcome, recipient: Recipient
-    ) -> Ack:
-        settled = await self._settle(question, outcome, recipient)
-        if settled is None:
-            return Ack("unknown", "There is no such question any more.")
-        if not settled.won:
-            return _lost_to(settled.outcome)
-        return Ack("accepted", state=outcome.state)
 
     async def _settle(
         self, question: Question, outcome: Outcome, by: Recipient | None
@@ -551,15 +549,27 @@ class Router:
         offer = self._offers.pop(question.id, None)
         if offer is None:
             return
-        self._outcomes[outcome.state.value] += 1
+        self._outcomes[outcome.state.text] += 1
         self._on_settled(question, outcome)
         for waiter in offer.waiters:
             waiter.settled(question, outcome)
-        for holder in list(offer.holders):
-            self._take(offer, holder)
+        one = question.delivery is Delivery.ONE
+        for holder in offer.holders:
+            del holder.offers[question.id]
+            if one:
+                self.hub.add_load(holder, -1)
             if holder is not by:
-                holder.withdraw(offer, outcome.state.value, outcome)
-        self._unseen.pop(offer, None)
+                holder.withdraw(offer, outcome.state.text, outcome)
+        offer.holders.clear()
+        if one:
+            self._unseen.pop(offer, None)
+
+
+def _refused(settled: Settlement | None) -> Ack:
+    """Tell somebody whose answer did not settle the question why."""
+    if settled is None:
+        return Ack("unknown", "There is no such question any more.")
+    return _lost_to(settled.outcome)
 
 
 def _lost_to(outcome: Outcome) -> Ack:
@@ -567,7 +577,7 @@ def _lost_to(outcome: Outcome) -> Ack:
     if outcome.state is State.ANSWERED:
         who = outcome.by_user or outcome.by
         return Ack("duplicate", f"This was already answered by {who}.", outcome.state)
-    ended = outcome.state.value.replace("_", " ")
+    ended = outcome.state.text.replace("_", " ")
     return Ack("too_late", f"This question has ended: {ended}.", outcome.state)
 
 

@@ -173,7 +173,10 @@ class Connection:
         if outbox is None:
             self._outbox = [data]
             self.outbox_bytes = len(data)
-            self._owner._unsent(self)  # noqa: SLF001 - the two are one module's pair
+            owner = self._owner
+            owner.unsent.append(self)
+            if not owner.in_turn:
+                owner.flush()
             return
         if self.outbox_bytes + len(data) > self._owner.settings.outbox_bytes:
             self._owner.slow_consumers += 1
@@ -356,8 +359,9 @@ class Connections:
         self._listeners: list[_Listener] = []
         self._open: set[Connection] = set()
         self._by_address: dict[str, int] = {}
-        self._dirty: list[Connection] = []
-        self._in_turn = False
+        #: Connections with something to send, and whether a turn will send it.
+        self.unsent: list[Connection] = []
+        self.in_turn = False
         self._accepting = True
         self._retry: Timer[Callback] | None = None
         self._lag = 0.0
@@ -428,7 +432,7 @@ class Connections:
                 self._serve(ready[start : start + _EVENTS_PER_TURN])
 
     def _serve(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
-        self._in_turn = True
+        self.in_turn = True
         for key, events in ready:
             target = key.data
             if type(target) is _Listener:
@@ -441,43 +445,35 @@ class Connections:
                     target._flush()  # noqa: SLF001
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(target, error)
-        self._flush_dirty()
+        self.flush()
 
-    def _flush_dirty(self) -> None:
+    def flush(self) -> None:
         """Send what this turn wrote; whoever hears `drained` may write more, for some rounds.
 
         What is left after them leaves with the next turn or tick of the clock.
         """
+        self.in_turn = True
         for _ in range(_FLUSH_ROUNDS):
-            if not self._dirty:
+            if not self.unsent:
                 break
-            dirty, self._dirty = self._dirty, []
-            for connection in dirty:
-                self._flush_one(connection)
-        self._in_turn = False
-
-    def _flush_one(self, connection: Connection) -> None:
-        try:
-            connection._flush()  # noqa: SLF001
-        except Exception as error:  # noqa: BLE001 - the connection boundary
-            self._failed(connection, error)
+            unsent, self.unsent = self.unsent, []
+            for connection in unsent:
+                try:
+                    connection._flush()  # noqa: SLF001
+                except Exception as error:  # noqa: BLE001 - the connection boundary
+                    self._failed(connection, error)
+        self.in_turn = False
 
     def _expire(self, now: float) -> None:
         """Call what is due on the timers; they belong to connections, as their failures do."""
-        self._in_turn = True
+        self.in_turn = True
         for callback in self.timers.due(now):
             try:
                 callback()
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self.failures += 1
                 self._on_failure(None, error)
-        self._flush_dirty()
-
-    def _unsent(self, connection: Connection) -> None:
-        self._dirty.append(connection)
-        if not self._in_turn:
-            self._in_turn = True
-            self._flush_dirty()
+        self.flush()
 
     def _failed(self, connection: Connection, error: Exception) -> None:
         self.failures += 1

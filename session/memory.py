@@ -17,7 +17,6 @@ import msgspec
 from pool.settings import setting
 from pool.timers import Timer, Timers
 from session.errors import TooManyPendingError, TooManySessionsError
-from session.lifecycle import Step, advance
 from session.model import (
     Audience,
     Draft,
@@ -69,12 +68,16 @@ class Settings:
     )
 
 
-class _Record(msgspec.Struct, gc=False):
-    """A question with what became of it. Refers to nothing that refers back."""
+class _Record:
+    """A question with what became of it."""
 
-    question: Question
-    size: int
-    outcome: Outcome | None = None
+    __slots__ = ("deadline", "outcome", "question", "size")
+
+    def __init__(self, question: Question, size: int, deadline: Timer[str]) -> None:
+        self.question = question
+        self.size = size
+        self.deadline = deadline
+        self.outcome: Outcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +106,6 @@ class MemoryStore:
         self._by_session: dict[str, int] = {}
         self._by_key: dict[tuple[str, str, str], str] = {}
         self._deadlines: Timers[str] = Timers(clock(), tick=0.25)
-        self._timers: dict[str, Timer[str]] = {}
         self._bytes = 0
         self._evicted = 0
         self._sessions: dict[str, tuple[McpSession, float]] = {}
@@ -120,20 +122,20 @@ class MemoryStore:
         if question.schema is not None or question.choices:
             size += len(msgspec.json.encode((question.schema, question.choices)))
         self._make_room(question, size)
-        record = _Record(question, size)
-        self._open[question.id] = record
+        question_id = question.id
+        record = _Record(question, size, self._deadlines.arm_at(question.deadline, question_id))
+        self._open[question_id] = record
         tenant = self._by_tenant.get(question.tenant)
         if tenant is None:
             tenant = self._by_tenant[question.tenant] = {}
-        tenant[question.id] = record
-        if question.session_id:
-            count = self._by_session.get(question.session_id, 0)
-            self._by_session[question.session_id] = count + 1
+        tenant[question_id] = record
+        session_id = question.session_id
+        if session_id:
+            self._by_session[session_id] = self._by_session.get(session_id, 0) + 1
         self._bytes += size
-        self._timers[question.id] = self._deadlines.arm_at(question.deadline, question.id)
         if question.idempotency_key:
             self._by_key[_key(question)] = question.id
-        return Admission(question, fresh=True, outcome=None)
+        return Admission(question, True, None)  # noqa: FBT003 - a tuple's field
 
     async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
         """End a question, once."""
@@ -257,30 +259,32 @@ class MemoryStore:
             raise TooManyPendingError("gateway", len(self._open))
 
     def _end(self, record: _Record, outcome: Outcome) -> Settlement:
+        """Close an open record. Every outcome is terminal, so any of them may follow."""
         question = record.question
-        assert advance(State.OPEN, _STEPS[outcome.state]) is outcome.state
+        question_id = question.id
         record.outcome = outcome
-        answer_size = len(outcome.answer)
+        size = len(outcome.answer)
         if outcome.content is not None:
-            answer_size += len(msgspec.json.encode(outcome.content))
-        record.size += answer_size
-        self._bytes += answer_size
-        del self._open[question.id]
-        self._timers.pop(question.id).cancel()
+            size += len(msgspec.json.encode(outcome.content))
+        record.size += size
+        self._bytes += size
+        record.deadline.cancel()
+        del self._open[question_id]
         tenant = self._by_tenant[question.tenant]
-        del tenant[question.id]
+        del tenant[question_id]
         if not tenant:
             del self._by_tenant[question.tenant]
-        if question.session_id:
-            count = self._by_session[question.session_id] - 1
+        session_id = question.session_id
+        if session_id:
+            count = self._by_session[session_id] - 1
             if count:
-                self._by_session[question.session_id] = count
+                self._by_session[session_id] = count
             else:
-                del self._by_session[question.session_id]
-        self._settled[question.id] = record
+                del self._by_session[session_id]
+        self._settled[question_id] = record
         if len(self._settled) > self._settings.answers:
             self._evict()
-        return Settlement(question, won=True, outcome=outcome)
+        return Settlement(question, True, outcome)  # noqa: FBT003 - a tuple's field
 
     def _evict(self) -> None:
         """Forget the question that was settled first."""
@@ -309,14 +313,6 @@ class MemoryStore:
                 del self._sessions[session_id]
         for key in [key for key in islice(self._drafts, 256) if key[1] not in self._open]:
             del self._drafts[key]
-
-
-_STEPS = {
-    State.ANSWERED: Step.ANSWER,
-    State.TIMED_OUT: Step.EXPIRE,
-    State.CANCELLED: Step.CANCEL,
-    State.REJECTED: Step.REJECT,
-}
 
 
 def _key(question: Question) -> tuple[str, str, str]:

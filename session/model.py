@@ -16,6 +16,13 @@ import msgspec
 class State(enum.Enum):
     """Where a question is in its life; `session.lifecycle` says what may follow."""
 
+    #: The name on every wire. A plain attribute: an enum's own ``value`` is a
+    #: descriptor written in Python, and this is read for every question.
+    text: str
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
     OPEN = "open"
     ANSWERED = "answered"
     TIMED_OUT = "timed_out"
@@ -80,7 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     ``answer`` is the text that returns to the caller, ``content`` the object
     that satisfied the question's schema, ``by`` the frontend or caller that
-    settled it, ``reason`` a sentence for people.
+    settled it, ``reason`` a sentence for people. ``state`` is never `State.OPEN`.
     """
 
     state: State

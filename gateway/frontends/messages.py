@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import gojson
 from gateway.router import Ack, Notification
-from session.model import Delivery, Outcome, Question
+from session.model import Choice, Delivery, Outcome, Question
 
 _NAME: Final = 128
 _GROUPS: Final = 64
@@ -144,29 +144,42 @@ class Stamps:
         return f"{text}.{int((at - second) * 1000):03d}Z"
 
 
+class _Asker(msgspec.Struct, omit_defaults=True):
+    subject: str
+    name: str = ""
+
+
+class _AskUser(msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker": "from"}):
+    """The fields in their order on the wire; what is empty is left out."""
+
+    request_id: str
+    question: str
+    asker: _Asker
+    created_at: str
+    deadline: str
+    delivery: str
+    choices: tuple[Choice, ...] = ()
+    schema: dict[str, Any] | None = None
+    context: str = ""
+    draft: str = ""
+
+
 def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:
     """Return the question as a frontend is shown it."""
-    asker: dict[str, str] = {"subject": question.asker}
-    if question.asker_name:
-        asker["name"] = question.asker_name
-    message: dict[str, Any] = {
-        "type": "ask_user",
-        "request_id": question.id,
-        "question": question.text,
-        "from": asker,
-        "created_at": stamps.format(question.created_at),
-        "deadline": stamps.format(question.deadline),
-        "delivery": "one" if question.delivery is Delivery.ONE else "all",
-    }
-    if question.choices:
-        message["choices"] = question.choices
-    if question.schema is not None:
-        message["schema"] = question.schema
-    if question.context:
-        message["context"] = question.context
-    if draft:
-        message["draft"] = draft
-    return _encode(message)
+    return _encode(
+        _AskUser(
+            question.id,
+            question.text,
+            _Asker(question.asker, question.asker_name),
+            stamps.format(question.created_at),
+            stamps.format(question.deadline),
+            "one" if question.delivery is Delivery.ONE else "all",
+            question.choices,
+            question.schema,
+            question.context,
+            draft,
+        )
+    )
 
 
 def question_closed(question_id: str, reason: str, outcome: Outcome | None) -> bytes:
@@ -189,7 +202,7 @@ def response_ack(question_id: str, ack: Ack) -> bytes:
     if ack.message:
         message["message"] = ack.message
     if ack.state is not None:
-        message["state"] = ack.state.value
+        message["state"] = ack.state.text
     return _encode(message)
 
 

@@ -346,16 +346,25 @@ class _Response:
         if self._http is None or self._stream:
             return
         head = self._head
-        out = _STATUS_LINE[status] + self._site.date()
-        if status not in _BODILESS:
-            out += b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type, len(body))
-        if headers:
-            out += _encode_headers(headers)
+        more = _encode_headers(headers) if headers else b""
         if not head.keep_alive:
-            out += b"Connection: close\r\n"
-        if head.method == "HEAD" or status in _BODILESS:
+            more += b"Connection: close\r\n"
+        if status in _BODILESS:
             body = b""
-        self._connection.write(b"%b\r\n%b" % (out, body))
+            out = b"%b%b%b\r\n" % (_STATUS_LINE[status], self._site.date(), more)
+        else:
+            size = len(body)
+            if head.method == "HEAD":
+                body = b""
+            out = b"%b%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
+                _STATUS_LINE[status],
+                self._site.date(),
+                content_type,
+                size,
+                more,
+                body,
+            )
+        self._connection.write(out)
         self._status = status
         self._size = len(body)
         self._finish(keep_alive=head.keep_alive)
