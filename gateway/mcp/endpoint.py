@@ -1,0 +1,566 @@
+"""`/mcp`: from an HTTP request to a call of a method, in every revision at once.
+
+It admits and routes. What revisions want is in `revisions`, what methods do in
+`methods`, how a response leaves in `exchange`. It owns no task: what touches the
+store runs through the workers it is given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, final
+
+from gateway import gojson
+from gateway.http.messages import Request, Responder
+from gateway.ids import Ids
+from gateway.mcp import jsonrpc, sse
+from gateway.mcp.call import LATER, Call
+from gateway.mcp.exchange import Beating, Conduct, Exchange
+from gateway.mcp.heads import PATH, Action, Era, Facts, unsupported_data
+from gateway.mcp.jsonrpc import Kind, MalformedError, Message, RpcError
+from gateway.mcp.ledger import Ledger
+from gateway.mcp.listeners import Listeners
+from gateway.mcp.methods import Methods
+from gateway.mcp.pacing import Pace
+from gateway.mcp.registry import Registry
+from gateway.mcp.revisions import handshake, modern, versions
+from gateway.mcp.revisions.family import Implementation, Revision
+from gateway.mcp.sessions import Sessions
+from pool.connections import Callback
+from pool.settings import setting
+from pool.timers import Timers
+from pool.workers import QueueFullError, Workers
+from session import Store
+from session.errors import StoreUnavailableError
+from session.model import McpSession, Principal
+
+_RETRY: Final = ((b"Retry-After", b"1"),)
+_OVERLOADED: Final = "This gateway is busy; ask again in a second."
+_LATEST: Final = handshake.REVISIONS[versions.LATEST_HANDSHAKE]
+# A comment leaves this much before it is due: the wheel's tick and a busy loop
+# must not make a gap longer than promised.
+_EARLY: Final = 0.9
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How callers are answered, and how much each may have under way."""
+
+    json_seconds: float = setting(
+        0.1,
+        "How long a result may take to be sent as plain JSON; then an event stream begins.",
+        unit="seconds",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    keep_alive_seconds: float = setting(
+        15.0,
+        "The longest silence on an event stream; then it carries progress or a comment.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=60.0,
+    )
+    retry_milliseconds: int = setting(
+        1000,
+        "How long a caller waits before it resumes a broken stream.",
+        unit="milliseconds",
+        minimum=0,
+    )
+    session_calls: int = setting(
+        1000, "Calls of one session under way at once; more are refused.", unit="calls", minimum=1
+    )
+    batch_messages: int = setting(
+        100, "Messages in one batch (revision 2025-03-26).", unit="messages", minimum=1
+    )
+    session_listeners: int = setting(
+        4, "Streams that one session may open by GET.", unit="streams", minimum=1
+    )
+    listeners: int = setting(
+        10_000, "Streams opened by GET in all.", unit="streams", minimum=1
+    )
+    resumable_streams: int = setting(
+        64, "Event streams of one session that can be resumed; the oldest go first.",
+        unit="streams", minimum=1,
+    )
+    list_cache_seconds: float = setting(
+        60.0, "How long callers may keep lists of tools, prompts and resources.", unit="seconds",
+        minimum=0.0,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class McpStatistics:
+    """A moment of the endpoint, for metrics and tests."""
+
+    active: int
+    sessions: int
+    listeners: int
+    impatient: int
+    beating: int
+
+
+@final
+class McpEndpoint:
+    """Serves the callers' port.
+
+    Args:
+        identify: says who sent a request.
+        health: the response to a path such as ``/health``, if it is one.
+        on_call: told of every call's method, tool, outcome and seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root hands over what the port needs
+        self,
+        settings: Settings,
+        *,
+        registry: Registry,
+        store: Store,
+        workers: Workers,
+        timers: Timers[Callback],
+        ids: Ids,
+        clock: Callable[[], float],
+        server: Implementation,
+        identify: Callable[[Request], Principal],
+        health: Callable[[str, str], tuple[int, bytes] | None] = lambda _path, _id: None,
+        on_call: Callable[[str, str, str, float], None] = lambda *_what: None,
+        instructions: str = "",
+    ) -> None:
+        self.settings = settings
+        self._registry = registry
+        self._workers = workers
+        self._now = timers.now
+        self._server = server
+        self._instructions = instructions
+        self._identify = identify
+        self._health = health
+        self._on_call = on_call
+        self._sessions = Sessions(store, ids, clock, settings.resumable_streams)
+        self._store = store
+        self._modern = modern.Modern(server, int(settings.list_cache_seconds * 1000))
+        self._patience: Pace[Exchange] = Pace(timers, settings.json_seconds, Exchange.impatient)
+        self._keep_alive: Pace[Beating] = Pace(
+            timers, settings.keep_alive_seconds * _EARLY, lambda stream: stream.beat()
+        )
+        self._conduct = Conduct(
+            self._patience, self._keep_alive, ids, settings.retry_milliseconds
+        )
+        self._ledger = Ledger(settings.session_calls, self._call_ended, self._remember)
+        self._listeners = Listeners(
+            self._conduct,
+            session_limit=settings.session_listeners,
+            limit=settings.listeners,
+            touch=self._touch,
+        )
+        self._methods = Methods(registry, store)
+        self._table = dict(self._methods.table)
+        self._table["server/discover"] = self._discover
+
+    # -- from gateway.http
+
+    def handle(self, request: Request, responder: Responder) -> None:
+        """Answer one request of this port."""
+        head = request.head
+        facts = head.memo
+        if type(facts) is not Facts:
+            if head.path != PATH:
+                self._elsewhere(request, responder)
+                return
+            facts = head.memo = Facts(head)
+        refusal = facts.refusal
+        if refusal is not None:
+            responder.respond(refusal.status, refusal.body, headers=refusal.headers)
+        elif facts.action is Action.POST:
+            self._post(facts, request, responder)
+        elif facts.action is Action.LISTEN:
+            self._start(request, responder, self._listen(facts, request, responder))
+        else:
+            self._start(request, responder, self._end(facts, request, responder))
+
+    def statistics(self) -> McpStatistics:
+        """Return a moment of this object as numbers."""
+        return McpStatistics(
+            active=self._ledger.active,
+            sessions=self._ledger.sessions(),
+            listeners=self._listeners.open,
+            impatient=len(self._patience),
+            beating=len(self._keep_alive),
+        )
+
+    def stop_listening(self) -> None:
+        """End the streams on which nothing is awaited, as the process goes away."""
+        self._listeners.end_all()
+
+    def _elsewhere(self, request: Request, responder: Responder) -> None:
+        head = request.head
+        if head.method in ("GET", "HEAD"):
+            request_id = head.headers.get(b"x-request-id", b"").decode("latin-1")
+            health = self._health(head.path, request_id)
+            if health is not None:
+                responder.respond(health[0], health[1])
+                return
+        responder.respond(404, gojson.encode({"error": f"MCP is served at {PATH}."}))
+
+    # -- POST
+
+    def _post(self, facts: Facts, request: Request, responder: Responder) -> None:
+        try:
+            value = jsonrpc.decode(request.body)
+            if type(value) is list:
+                job = self._perform_batch(facts, value, request, responder)
+                self._start(request, responder, job)
+                return
+            message = jsonrpc.check(value)
+        except MalformedError as error:
+            _reject(responder, error)
+            return
+        if message.kind is Kind.REQUEST:
+            self._request(facts, message, request, responder)
+        elif facts.era is Era.MODERN:
+            # These revisions define no message of this kind over HTTP; a
+            # notification is acknowledged, as callers in the field send them.
+            if message.kind is Kind.NOTIFICATION:
+                responder.respond(202)
+            else:
+                _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, "Nothing was asked.", status=400))
+        else:
+            self._start(request, responder, self._notified(facts, message, request, responder))
+
+    def _request(
+        self, facts: Facts, message: Message, request: Request, responder: Responder
+    ) -> None:
+        principal = self._identify(request)
+        revision: Revision = self._modern
+        if facts.era is not Era.MODERN and not _says_modern(facts, message):
+            if message.method == "initialize":
+                job = self._initialize(message, request, responder)
+                self._start(request, responder, job)
+                return
+            revision = _LATEST
+        exchange = Exchange(self._conduct, responder, facts, revision)
+        call = self._call(exchange, revision, principal, message)
+        self._run(call, facts)
+        if not exchange.state:
+            exchange.hold()
+
+    def _call(
+        self, exchange: Exchange, revision: Revision, principal: Principal, message: Message
+    ) -> Call:
+        assert message.id is not None
+        call = Call(
+            self._ledger,
+            exchange,
+            revision,
+            principal,
+            message.id,
+            message.method,
+            message.params,
+            self._now(),
+        )
+        exchange.calls.append(call)
+        return call
+
+    def _run(self, call: Call, facts: Facts) -> None:
+        try:
+            self._workers.start(call.principal.tenant, self._perform(call, facts))
+        except QueueFullError:
+            call.refuse(RpcError(jsonrpc.BUSY, _OVERLOADED))
+
+    async def _perform(self, call: Call, facts: Facts) -> None:
+        """Take one call from its arrival to its result, or to what it waits for."""
+        answered = False
+        try:
+            if call.revision is self._modern:
+                modern.check(facts, call.method, call.params)
+            else:
+                await self._enter(call, facts)
+            if call.method not in call.revision.methods:
+                raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method[:100]}")
+            reply = await self._table[call.method](call)
+            if reply is not LATER:
+                call.finish(reply)
+            answered = True
+        except RpcError as error:
+            call.refuse(error)
+            answered = True
+        except StoreUnavailableError as error:
+            call.refuse(RpcError(jsonrpc.BUSY, str(error)))
+            answered = True
+        except GeneratorExit:
+            # There was no worker to go on with it: `_run` says so.
+            answered = True
+            raise
+        finally:
+            # Whatever went wrong is the job boundary's to log; the caller is told.
+            if not answered:
+                call.refuse(RpcError(jsonrpc.INTERNAL_ERROR, "Internal error"))
+
+    async def _enter(self, call: Call, facts: Facts) -> None:
+        session = await self._sessions.find(facts.session_id, call.principal)
+        if facts.era is Era.UNKNOWN and facts.version is not None:
+            raise _unsupported(facts.version)
+        call.take_revision(handshake.REVISIONS[session.revision])
+        if not self._ledger.enter(call, session):
+            limit = self.settings.session_calls
+            raise RpcError(
+                jsonrpc.BUSY, f"{limit} calls of this session are under way.", status=429
+            )
+
+    async def _discover(self, _call: Call) -> Any:
+        return self._modern.discover_result(self._registry, self._instructions)
+
+    async def _initialize(
+        self, message: Message, request: Request, responder: Responder
+    ) -> None:
+        assert message.id is not None
+        id_json = jsonrpc.id_bytes(message.id)
+        try:
+            introduction = handshake.Introduction(message.params)
+            session = await self._sessions.open(self._identify(request), introduction)
+        except RpcError as error:
+            _refuse(responder, error, id_json)
+            return
+        result = handshake.initialize_result(
+            introduction.revision, self._registry, self._server, self._instructions
+        )
+        responder.respond(
+            200,
+            introduction.revision.reply(id_json, result),
+            headers=((b"Mcp-Session-Id", session.id.encode()),),
+        )
+        self._on_call("initialize", "", "success", 0.0)
+
+    async def _notified(
+        self, facts: Facts, message: Message, request: Request, responder: Responder
+    ) -> None:
+        session = await self._session_of(facts, request, responder)
+        if session is not None:
+            self._take_notification(session, message)
+            responder.respond(202)
+
+    def _take_notification(self, session: McpSession, message: Message) -> None:
+        """Act on what a caller only tells; what means nothing to us is acknowledged."""
+        if message.method == "notifications/cancelled":
+            call = self._ledger.find(session.id, message.params.get("requestId"))
+            if call is not None:
+                reason = message.params.get("reason")
+                call.cancel(reason[:1000] if type(reason) is str else "the caller cancelled it")
+
+    # -- batches (2025-03-26)
+
+    async def _perform_batch(
+        self, facts: Facts, values: list[object], request: Request, responder: Responder
+    ) -> None:
+        session = await self._session_of(facts, request, responder)
+        if session is None:
+            return
+        revision = handshake.REVISIONS[session.revision]
+        problem = self._batch_problem(revision, values)
+        if problem:
+            _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, problem, status=400))
+            return
+        messages, errors = _sort_out(values)
+        requests = [each for each in messages if each.kind is Kind.REQUEST]
+        exchange = Exchange(
+            self._conduct, responder, facts, revision, expected=len(requests) + len(errors)
+        )
+        for message in messages:
+            if message.kind is Kind.NOTIFICATION:
+                self._take_notification(session, message)
+        if not requests and not errors:
+            responder.respond(202)
+            return
+        for error in errors:
+            exchange.deliver(error)
+        principal = self._identify(request)
+        for message in requests:
+            self._run(self._call(exchange, revision, principal, message), facts)
+        if not exchange.state:
+            exchange.hold()
+
+    def _batch_problem(self, revision: Revision, values: list[object]) -> str:
+        if not revision.batches:
+            return f"Revision {revision.name} has no batches: send one message in a request."
+        if not values:
+            return "A batch must not be empty."
+        limit = self.settings.batch_messages
+        return f"A batch may have {limit} messages." if len(values) > limit else ""
+
+    # -- GET, DELETE
+
+    async def _listen(self, facts: Facts, request: Request, responder: Responder) -> None:
+        session = await self._session_of(facts, request, responder)
+        if session is None:
+            return
+        if facts.last_event_id:
+            await self._resume(session, facts, request, responder)
+            return
+        try:
+            self._listeners.listen(session.id, responder)
+        except RpcError as error:
+            _refuse(responder, error)
+
+    async def _resume(
+        self, session: McpSession, facts: Facts, request: Request, responder: Responder
+    ) -> None:
+        """Continue a stream that broke: what it waited for is its reply."""
+        stream_id = sse.stream_of(facts.last_event_id)
+        waited_for = session.streams.get(stream_id)
+        resume = self._registry.resume
+        if waited_for is None or resume is None:
+            _refuse(
+                responder,
+                RpcError(
+                    jsonrpc.INVALID_REQUEST,
+                    "This stream cannot be resumed any more; use collect_answer, or ask again "
+                    "with the same idempotency_key.",
+                    status=400,
+                ),
+            )
+            return
+        question_id, request_id = waited_for
+        revision = handshake.REVISIONS[session.revision]
+        exchange = Exchange(self._conduct, responder, facts, revision)
+        message = Message(Kind.REQUEST, request_id, "tools/call", {})
+        call = self._call(exchange, revision, self._identify(request), message)
+        if not self._ledger.enter(call, session):
+            call.refuse(RpcError(jsonrpc.BUSY, "This session has too many calls.", status=429))
+            return
+        exchange.resume(stream_id)
+        answered = False
+        try:
+            reply = await resume(call, question_id)
+            if reply is not LATER:
+                call.finish(reply)
+            answered = True
+        except RpcError as error:
+            call.refuse(error)
+            answered = True
+        finally:
+            if not answered:
+                call.refuse(RpcError(jsonrpc.INTERNAL_ERROR, "Internal error"))
+
+    async def _end(self, facts: Facts, request: Request, responder: Responder) -> None:
+        """End a session: its caller gives up what it still waits for."""
+        session = await self._session_of(facts, request, responder)
+        if session is None:
+            return
+        await self._sessions.end(session)
+        for call in self._ledger.of_session(session.id):
+            call.cancel("the caller ended its session")
+        self._listeners.end(session.id)
+        responder.respond(204)
+
+    # -- what they share
+
+    async def _session_of(
+        self, facts: Facts, request: Request, responder: Responder
+    ) -> McpSession | None:
+        """Return the session of a request, or refuse the request."""
+        try:
+            session = await self._sessions.find(facts.session_id, self._identify(request))
+            if facts.era is Era.UNKNOWN and facts.version is not None:
+                raise _unsupported(facts.version)
+        except RpcError as error:
+            _refuse(responder, error)
+            return None
+        return session
+
+    def _start(
+        self, request: Request, responder: Responder, job: Coroutine[Any, Any, None]
+    ) -> None:
+        """Run a step that is no call, so that its caller is answered whatever happens."""
+        try:
+            self._workers.start(self._identify(request).tenant, _guarded(job, responder))
+        except QueueFullError:
+            job.close()
+            _refuse(responder, RpcError(jsonrpc.BUSY, _OVERLOADED))
+
+    def _remember(self, call: Call, stream_id: str) -> None:
+        session = call.session
+        if session is None:
+            return
+        job = self._sessions.remember(session, stream_id, call.question_id, call.id)
+        # Without room it is not resumable; the question can still be collected.
+        self._start_quietly(session.tenant, job)
+
+    def _touch(self, session_id: str) -> None:
+        self._start_quietly("", self._find(session_id))
+
+    async def _find(self, session_id: str) -> None:
+        await self._store.find_session(session_id)
+
+    def _start_quietly(self, lane: str, job: Coroutine[Any, Any, None]) -> None:
+        try:
+            self._workers.start(lane, job)
+        except QueueFullError:
+            return
+
+    def _call_ended(self, call: Call, how: str) -> None:
+        self._on_call(call.method, call.label, how, self._now() - call.started)
+
+
+async def _guarded(job: Coroutine[Any, Any, None], responder: Responder) -> None:
+    answered = False
+    try:
+        await job
+        answered = True
+    except StoreUnavailableError as error:
+        _refuse(responder, RpcError(jsonrpc.BUSY, str(error)))
+        answered = True
+    except GeneratorExit:
+        answered = True
+        raise
+    finally:
+        if not answered:
+            _refuse(responder, RpcError(jsonrpc.INTERNAL_ERROR, "Internal error", status=500))
+
+
+def _says_modern(facts: Facts, message: Message) -> bool:
+    """Whether a request calls itself modern where its header says otherwise, or nothing."""
+    if facts.era is Era.UNKNOWN and facts.version is not None:
+        # A revision nobody knows: the modern error tells what is served.
+        return message.method != "initialize"
+    meta = message.params.get("_meta")
+    if type(meta) is not dict:
+        return False
+    version = meta.get(modern.VERSION_KEY)
+    return version is not None and version != facts.version
+
+
+def _sort_out(values: list[object]) -> tuple[list[Message], list[bytes]]:
+    """Return the messages of a batch, and the replies to what is none."""
+    messages: list[Message] = []
+    errors: list[bytes] = []
+    for value in values:
+        try:
+            message = jsonrpc.check(value)
+            if message.method == "initialize":
+                raise MalformedError(
+                    jsonrpc.INVALID_REQUEST, "initialize must come alone.", message.id
+                )
+            messages.append(message)
+        except MalformedError as error:
+            id_json = None if error.request_id is None else jsonrpc.id_bytes(error.request_id)
+            errors.append(jsonrpc.error_bytes(id_json, error.code, str(error), null_id=True))
+    return messages, errors
+
+
+def _unsupported(version: str) -> RpcError:
+    return RpcError(
+        jsonrpc.UNSUPPORTED_VERSION, "Unsupported protocol version", unsupported_data(version)
+    )
+
+
+def _reject(responder: Responder, error: MalformedError) -> None:
+    id_json = None if error.request_id is None else jsonrpc.id_bytes(error.request_id)
+    responder.respond(400, jsonrpc.error_bytes(id_json, error.code, error.message))
+
+
+def _refuse(responder: Responder, error: RpcError, id_json: bytes | None = None) -> None:
+    status = error.status or _LATEST.status(error.code)
+    responder.respond(
+        status,
+        jsonrpc.error_bytes(id_json, error.code, error.message, error.data),
+        headers=_RETRY if error.code == jsonrpc.BUSY else (),
+    )

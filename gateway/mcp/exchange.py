@@ -1,0 +1,310 @@
+"""How one POST is answered, from the moment it arrives until its last byte.
+
+A small state machine; time reaches it as calls (`impatient`, `beat`) and it
+acts on a `Responder`, so it needs neither a clock nor a task:
+
+    OPEN       nothing was sent; a result that comes now is plain JSON
+    STREAMING  an event stream was begun, because the result takes its time
+    DONE       nothing more is sent, whatever still happens
+
+A caller that cannot read event streams stays OPEN until its result is there.
+It refuses to decide what a leaving caller means for the work: the revision does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from gateway.mcp import sse
+
+if TYPE_CHECKING:
+    from gateway.http.messages import Responder
+    from gateway.ids import Ids
+    from gateway.mcp.heads import Facts
+    from gateway.mcp.pacing import Pace
+    from gateway.mcp.revisions.family import Revision
+
+OPEN: Final = 0
+STREAMING: Final = 1
+DONE: Final = 2
+
+
+class Participant(Protocol):
+    """A call whose reply is part of an exchange."""
+
+    def progress_bytes(self) -> bytes | None:
+        """Return the notification that tells how far it is, if its caller wants one."""
+
+    def streaming(self, stream_id: str) -> None:
+        """Hear that the reply will come on a stream, resumable if it has an id."""
+
+    def caller_left(self) -> None:
+        """Hear that the peer is gone before the reply was sent."""
+
+
+class Beating(Protocol):
+    """A stream that must not fall silent."""
+
+    def beat(self) -> None:
+        """Send something, unless the stream has ended."""
+
+
+@final
+class Conduct:
+    """What all exchanges of an endpoint share: its patience and its heartbeat."""
+
+    __slots__ = ("ids", "keep_alive", "patience", "retry_milliseconds")
+
+    def __init__(
+        self,
+        patience: Pace[Exchange],
+        keep_alive: Pace[Beating],
+        ids: Ids,
+        retry_milliseconds: int,
+    ) -> None:
+        self.patience = patience
+        self.keep_alive = keep_alive
+        self.ids = ids
+        self.retry_milliseconds = retry_milliseconds
+
+
+@final
+class Exchange:
+    """One POST and its response."""
+
+    __slots__ = (
+        "_accepts_json",
+        "_accepts_sse",
+        "_conduct",
+        "_events",
+        "_expected",
+        "_parts",
+        "_responder",
+        "calls",
+        "revision",
+        "state",
+        "stream_id",
+    )
+
+    def __init__(
+        self,
+        conduct: Conduct,
+        responder: Responder,
+        facts: Facts,
+        revision: Revision,
+        expected: int | None = None,
+    ) -> None:
+        self._conduct = conduct
+        self._responder = responder
+        self._accepts_json = facts.accepts_json
+        self._accepts_sse = facts.accepts_sse
+        #: What is assumed until the session says it.
+        self.revision = revision
+        #: The calls that are not answered yet.
+        self.calls: list[Participant] = []
+        #: The replies a batch waits for; ``None`` for a message that came alone.
+        self._expected = expected
+        self._parts: list[bytes] = []
+        self._events = 0
+        self.state = OPEN
+        self.stream_id = ""
+
+    def hold(self) -> None:
+        """The result is not there: wait for it, at first silently."""
+        responder = self._responder
+        responder.on_disconnect = self.disconnected
+        responder.leaves_at_end = True
+        if not self._accepts_sse:
+            return
+        if self._accepts_json:
+            self._conduct.patience.add(self)
+        else:
+            self._commit()
+
+    def deliver(self, payload: bytes, status: int = 200) -> None:
+        """Send the reply to one call; the last one ends the response."""
+        if self.state == DONE:
+            return
+        if self._expected is not None:
+            self._deliver_part(payload)
+        elif self.state == OPEN and self._accepts_json:
+            self._finished()
+            self._responder.respond(status, payload)
+        else:
+            if self.state == OPEN:
+                self._commit()
+            self._send(payload)
+            self.end()
+
+    def notify(self, payload: bytes) -> bool:
+        """Send a notification that belongs to the response. Returns whether it could be sent."""
+        if self.state == OPEN and self._accepts_sse:
+            self._commit()
+        if self.state != STREAMING:
+            return False
+        self._send(payload)
+        return True
+
+    def impatient(self) -> None:
+        """The result has taken its time: begin a stream at once."""
+        if self.state == OPEN:
+            self._commit()
+
+    def beat(self) -> None:
+        """Show that we live: with progress if it is wanted, with a comment otherwise."""
+        if self.state != STREAMING:
+            return
+        told = False
+        for call in self.calls:
+            progress = call.progress_bytes()
+            if progress is not None:
+                self._send(progress)
+                told = True
+        if not told:
+            self._responder.send_piece(sse.COMMENT)
+        self._conduct.keep_alive.add(self)
+
+    def disconnected(self) -> None:
+        """The peer is gone. What that means is for the calls' revision to say."""
+        if self.state == DONE:
+            return
+        calls = tuple(self.calls)
+        self._finished()
+        for call in calls:
+            call.caller_left()
+
+    def end(self) -> None:
+        """End the response as it is; a caller that cancelled is owed no reply."""
+        if self.state == DONE:
+            return
+        if self.state == OPEN and not self._accepts_sse:
+            self._finished()
+            self._responder.respond(204)
+            return
+        if self.state == OPEN:
+            self._responder.start_stream(200, sse.CONTENT_TYPE, sse.HEADERS)
+        self._finished()
+        self._responder.end_stream()
+
+    def resume(self, stream_id: str) -> None:
+        """Be the continuation of a stream that broke."""
+        self.stream_id = stream_id
+        self._events = 1
+        self.hold_stream(sse.COMMENT)
+
+    def hold_stream(self, opening: bytes) -> None:
+        """Begin the stream with ``opening``, and keep it alive."""
+        self.state = STREAMING
+        self._responder.on_disconnect = self.disconnected
+        self._responder.leaves_at_end = True
+        self._responder.start_stream(200, sse.CONTENT_TYPE, sse.HEADERS)
+        self._responder.send_piece(opening)
+        self._conduct.keep_alive.add(self)
+
+    def _commit(self) -> None:
+        """Begin the stream: the first bytes leave now, not with the result."""
+        opening = sse.COMMENT
+        if self.revision.resumable and self._expected is None:
+            self.stream_id = self._conduct.ids.new()
+            if self.revision.primes:
+                opening = sse.priming(
+                    sse.event_id(self.stream_id, 0), self._conduct.retry_milliseconds
+                )
+                self._events = 1
+        self.hold_stream(opening)
+        for part in self._parts:
+            self._send(part)
+        self._parts.clear()
+        for call in self.calls:
+            call.streaming(self.stream_id)
+            progress = call.progress_bytes()
+            if progress is not None:
+                self._send(progress)
+
+    def _deliver_part(self, payload: bytes) -> None:
+        assert self._expected is not None
+        self._expected -= 1
+        if self.state == OPEN and not self._accepts_json:
+            self._commit()
+        if self.state == STREAMING:
+            self._send(payload)
+            if not self._expected:
+                self.end()
+            return
+        self._parts.append(payload)
+        if not self._expected:
+            body = b"[%b]" % b",".join(self._parts)
+            self._finished()
+            self._responder.respond(200, body)
+
+    def _send(self, payload: bytes) -> None:
+        event_id = ""
+        if self.stream_id:
+            event_id = sse.event_id(self.stream_id, self._events)
+            self._events += 1
+        self._responder.send_piece(sse.message(payload, event_id))
+
+    def _finished(self) -> None:
+        if self.state == OPEN:
+            self._conduct.patience.discard(self)
+        else:
+            self._conduct.keep_alive.discard(self)
+        self.state = DONE
+        self._responder.on_disconnect = None
+        self.calls.clear()
+        self._parts.clear()
+
+
+@final
+class Listener:
+    """A stream a caller opened by GET: it hears of what no call of its own asked for."""
+
+    __slots__ = ("_conduct", "_on_end", "_on_touch", "_responder", "open")
+
+    def __init__(
+        self,
+        conduct: Conduct,
+        responder: Responder,
+        *,
+        on_touch: Callable[[], None],
+        on_end: Callable[[Listener], None],
+    ) -> None:
+        self._conduct = conduct
+        self._responder = responder
+        self._on_touch = on_touch
+        self._on_end = on_end
+        self.open = True
+
+    def start(self) -> None:
+        """Begin the stream; its first bytes leave at once."""
+        self._responder.on_disconnect = self.ended
+        self._responder.leaves_at_end = True
+        self._responder.start_stream(200, sse.CONTENT_TYPE, sse.HEADERS)
+        self._responder.send_piece(sse.COMMENT)
+        self._conduct.keep_alive.add(self)
+
+    def send(self, payload: bytes) -> None:
+        """Send a notification."""
+        if self.open:
+            self._responder.send_piece(sse.message(payload))
+
+    def beat(self) -> None:
+        """Show that we live, and that the session is in use."""
+        if self.open:
+            self._responder.send_piece(sse.COMMENT)
+            self._conduct.keep_alive.add(self)
+            self._on_touch()
+
+    def close(self) -> None:
+        """End the stream."""
+        if self.open:
+            self.ended()
+            self._responder.end_stream()
+
+    def ended(self) -> None:
+        """The stream is over, whoever ended it."""
+        if self.open:
+            self.open = False
+            self._conduct.keep_alive.discard(self)
+            self._on_end(self)

@@ -1,0 +1,203 @@
+"""JSON-RPC 2.0 as MCP speaks it: what a message must look like, and the bytes of a reply.
+
+Pure module. It judges envelopes only: which methods exist, and what their
+parameters mean, is decided elsewhere. Ids are strings or integers that every
+JSON reader keeps exactly; `null`, booleans and fractions are refused, as MCP
+does. Nothing from outside is trusted to be small: ids and batches are bounded.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Final, cast, final
+
+import msgspec
+
+from gateway import gojson
+
+RequestId = str | int
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+# Defined by MCP 2026-07-28.
+HEADER_MISMATCH: Final = -32020
+MISSING_CAPABILITY: Final = -32021
+UNSUPPORTED_VERSION: Final = -32022
+# Ours, outside the range that JSON-RPC reserves: not now, but the same request may
+# succeed later.
+BUSY: Final = -31000
+
+# Beyond this an integer is not the same number to every reader (RFC 8259 section 6).
+_EXACT: Final = 2**53 - 1
+_ID_LENGTH: Final = 256
+_ENVELOPE: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
+_NO_PARAMS: Final[dict[str, Any]] = {}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Kind(enum.Enum):
+    """What a message wants."""
+
+    REQUEST = "request"
+    NOTIFICATION = "notification"
+    RESPONSE = "response"
+
+
+@final
+class RpcError(Exception):
+    """A request is answered with an error; the message tells its sender what to do."""
+
+    def __init__(
+        self, code: int, message: str, data: object = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+        #: The HTTP status, where the revision's own table does not say it.
+        self.status = status
+
+
+@final
+class MalformedError(Exception):
+    """These bytes are no message; ``request_id`` is its id as far as one could be read."""
+
+    def __init__(self, code: int, message: str, request_id: RequestId | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+
+
+@final
+class Message:
+    """One request, notification or response. ``params`` is not to be changed."""
+
+    __slots__ = ("id", "kind", "method", "params")
+
+    def __init__(
+        self, kind: Kind, request_id: RequestId | None, method: str, params: dict[str, Any]
+    ) -> None:
+        self.kind = kind
+        self.id = request_id
+        self.method = method
+        self.params = params
+
+
+def decode(body: bytes) -> object:
+    """Decode the body of a request strictly.
+
+    Raises:
+        MalformedError: it is not one JSON value that every reader understands alike.
+    """
+    try:
+        return gojson.decode(body)
+    except gojson.DecodeError as error:
+        raise MalformedError(PARSE_ERROR, f"Parse error: {error}") from None
+
+
+def check(value: object) -> Message:
+    """Judge the envelope of one message.
+
+    Raises:
+        MalformedError: it is none; nothing of it was acted upon.
+    """
+    if type(value) is not dict:
+        raise MalformedError(INVALID_REQUEST, "A message must be a JSON object.")
+    request_id = value.get("id")
+    has_id = type(request_id) is str or type(request_id) is int
+    if not value.keys() <= _ENVELOPE:
+        refuse_lookalikes(value, _ENVELOPE, request_id if has_id else None)
+    if value.get("jsonrpc") != "2.0":
+        raise MalformedError(
+            INVALID_REQUEST, 'A message must have "jsonrpc": "2.0".', request_id if has_id else None
+        )
+    method = value.get("method")
+    if type(method) is not str:
+        return _response(value, method)
+    if has_id:
+        _check_id(cast("RequestId", request_id))
+    elif "id" in value:
+        raise MalformedError(INVALID_REQUEST, "An id must be a string or an integer.")
+    if "result" in value or "error" in value:
+        raise MalformedError(
+            INVALID_REQUEST, "A message is either a request or a response.", request_id
+        )
+    params = value.get("params", _NO_PARAMS)
+    if type(params) is not dict:
+        raise MalformedError(INVALID_REQUEST, "params must be an object.", request_id)
+    return Message(Kind.REQUEST if has_id else Kind.NOTIFICATION, request_id, method, params)
+
+
+def _response(value: dict[str, Any], method: object) -> Message:
+    """Judge what has no method: the answer to a request of ours, or nothing at all."""
+    if method is not None or ("result" in value) == ("error" in value):
+        raise MalformedError(INVALID_REQUEST, "A message must have a method, a result or an error.")
+    request_id = value.get("id")
+    if type(request_id) is not str and type(request_id) is not int:
+        # An error whose request could not be read has no id; nobody waits for it.
+        if "error" in value and request_id is None:
+            return Message(Kind.RESPONSE, None, "", value)
+        raise MalformedError(INVALID_REQUEST, "An id must be a string or an integer.")
+    _check_id(request_id)
+    return Message(Kind.RESPONSE, request_id, "", value)
+
+
+def _check_id(request_id: RequestId) -> None:
+    if type(request_id) is int:
+        if not -_EXACT <= request_id <= _EXACT:
+            raise MalformedError(INVALID_REQUEST, "An integer id must be within 2^53; use a string.")
+    elif len(cast("str", request_id)) > _ID_LENGTH:
+        raise MalformedError(INVALID_REQUEST, f"An id may have {_ID_LENGTH} characters.")
+
+
+def refuse_lookalikes(
+    value: Mapping[str, Any], known: frozenset[str], request_id: RequestId | None = None
+) -> None:
+    """Refuse a key that another reader would take for a known one ("Method" for "method").
+
+    Raises:
+        MalformedError: there is one.
+    """
+    try:
+        gojson.refuse_lookalikes(value, known)
+    except gojson.DecodeError as error:
+        raise MalformedError(INVALID_REQUEST, f"Invalid request: {error}", request_id) from None
+
+
+def id_bytes(request_id: RequestId) -> bytes:
+    """Return an id as JSON."""
+    return b"%d" % request_id if type(request_id) is int else _encode(request_id)
+
+
+def result_bytes(id_json: bytes, result: bytes) -> bytes:
+    """Return the reply that carries ``result``, a JSON object."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id_json, result)
+
+
+def error_bytes(
+    id_json: bytes | None, code: int, message: str, data: object = None, *, null_id: bool = False
+) -> bytes:
+    """Return the reply that carries an error.
+
+    Without an id there is no member ``id`` at all, as MCP's schema has it; ``null_id``
+    writes ``null`` where a reply in a batch has to say so (JSON-RPC 2.0 section 5).
+    """
+    error: dict[str, object] = {"code": code, "message": message}
+    if data is not None:
+        error["data"] = data
+    if id_json is None:
+        id_json = b"null" if null_id else None
+    if id_json is None:
+        return b'{"jsonrpc":"2.0","error":%b}' % _encode(error)
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (id_json, _encode(error))
+
+
+def notification_bytes(method: str, params: Mapping[str, Any]) -> bytes:
+    """Return a notification of ours."""
+    return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), _encode(params))

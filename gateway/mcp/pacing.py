@@ -1,0 +1,62 @@
+"""Many things that each want a call after one and the same delay.
+
+Pure module: time comes from the wheel it is given. As the delay is the same for
+all, those added first are due first: a dict in order of insertion does, and the
+wheel holds one timer for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar, final
+
+from pool.timers import Timers
+
+T = TypeVar("T", bound=Hashable)
+
+
+@final
+class Pace(Generic[T]):
+    """Calls back with each item once, ``delay`` seconds after it was added."""
+
+    __slots__ = ("_armed", "_callback", "_timers", "_waiting", "delay")
+
+    def __init__(
+        self, timers: Timers[Callable[[], None]], delay: float, callback: Callable[[T], None]
+    ) -> None:
+        self.delay = delay
+        self._timers = timers
+        self._callback = callback
+        self._waiting: dict[T, float] = {}
+        self._armed = False
+
+    def add(self, item: T) -> None:
+        """Have ``item`` called back, if it is not waiting already."""
+        self._waiting[item] = self._timers.now() + self.delay
+        if not self._armed:
+            self._armed = True
+            self._timers.arm(self.delay, self._due)
+
+    def discard(self, item: T) -> None:
+        """Leave ``item`` alone, and let go of it."""
+        self._waiting.pop(item, None)
+
+    def _due(self) -> None:
+        waiting = self._waiting
+        now = self._timers.now()
+        try:
+            while waiting:
+                item = next(iter(waiting))
+                if waiting[item] > now:
+                    break
+                del waiting[item]
+                self._callback(item)
+        finally:
+            # Also when a callback failed: the others have their turn.
+            self._armed = bool(waiting)
+            if waiting:
+                first = next(iter(waiting.values()))
+                self._timers.arm(max(first - now, 0.0), self._due)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
