@@ -20,7 +20,7 @@
 export function closingOf(question, closure) {
   const { mine } = closure;
   const who = closure.by?.user || (closure.by ? "another frontend" : "somebody else");
-  const said = mine ? "" : question.lastAck?.message ?? "";
+  const said = mine ? "" : closure.message || question.lastAck?.message || "";
   switch (closure.reason) {
     case "answered":
       return mine ? { words: "Answer sent", detail: "", tone: "good", mine } : { words: `Answered by ${who}`, detail: said, tone: "other", mine };

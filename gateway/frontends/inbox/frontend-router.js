@@ -45,6 +45,7 @@
  * @typedef {object} Closure
  * @property {"answered"|"timed_out"|"cancelled"|"rejected"|"reassigned"|"gone"|"unknown"} reason
  * @property {Settler} [by]
+ * @property {string} [message]  a sentence for people
  * @property {boolean} mine  settled by this very router
  */
 
@@ -513,7 +514,7 @@ export class Router {
     const id = text(frame.request_id);
     const by = settler(frame.by);
     const reason = REASONS.has(/** @type {string} */ (frame.reason)) ? frame.reason : "gone";
-    this.#finish(id, /** @type {Closure} */ ({ reason, by, mine: by?.frontend_id === this.frontendId }));
+    this.#finish(id, /** @type {Closure} */ ({ reason, by, message: text(frame.message), mine: by?.frontend_id === this.frontendId }));
   }
 
   /** @param {Record<string, unknown>} frame */
@@ -535,10 +536,12 @@ export class Router {
       retryable: frame.retryable === true,
       requestId: typeof frame.request_id === "string" ? frame.request_id : undefined,
     };
-    const reply = this.#replies.get(fault.requestId ?? "");
-    if (reply && fault.requestId) {
-      if (fault.retryable && reply.sends < MAX_SENDS) this.#sendReplySoon(fault.requestId, reply);
-      else this.#settleReply(fault.requestId, { status: "invalid", message: fault.message });
+    for (const [id, reply] of this.#replies) {
+      if (reply.sentOn !== this.#socket || (fault.requestId && fault.requestId !== id)) continue;
+      // A busy gateway may not say which answer it did not take. Sending one
+      // again that it did take is harmless.
+      if (fault.retryable && reply.sends < MAX_SENDS) this.#sendReplySoon(id, reply);
+      else if (fault.requestId) this.#settleReply(id, { status: "invalid", message: fault.message });
     }
     this.#emit("fault", fault);
   }

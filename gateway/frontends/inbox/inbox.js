@@ -174,7 +174,7 @@ function sweepLeaving() {
 function open(id) {
   showTab("waiting");
   select(id);
-  panes.dataset.screen = "card";
+  showScreen("card");
   if (!isTouch()) card?.focusTitle();
 }
 
@@ -239,11 +239,18 @@ function draw() {
   if (listIsStale) order = [...entries.values()];
   if (!entries.has(selectedId)) selectedId = successor();
   listIsStale = false;
-  list.show(order, selectedId);
-  existing("waiting-count").textContent = String(entries.size - leaving.size);
-  badge(entries.size - leaving.size);
   drawStage();
+  list.show(order, selectedId);
+  showCount(entries.size - leaving.size);
   announceArrivals();
+}
+
+/** @param {number} open */
+function showCount(open) {
+  badge(open);
+  const counter = existing("waiting-count");
+  counter.textContent = open.toLocaleString();
+  counter.dataset.count = String(open);
 }
 
 /** The question that moves up when the selected one has left. */
@@ -263,12 +270,12 @@ function drawStage() {
   panes.classList.toggle("empty", !card);
   if (!entry || !card) {
     greeting.say(router.state === "open", answeredHere);
-    if (followed) panes.dataset.screen = "queue";
+    panes.dataset.screen = "queue";
     cursor = null;
     return;
   }
   stage.scrollTop = 0;
-  if (!document.hidden) markOpened(entry);
+  markOpened(entry);
   placeCursor();
 }
 
@@ -278,10 +285,20 @@ function placeCursor() {
   cursor = null;
 }
 
-/** @param {Entry} entry */
+/** Seen is what a person can see: not in a tab out of sight, nor behind the list on a phone.
+ * @param {Entry} entry */
 function markOpened(entry) {
+  if (entry.opened || document.hidden || !stage.checkVisibility()) return;
   entry.opened = true;
   entry.question.seen();
+}
+
+/** A phone has room for the list or for the question.
+ * @param {"queue" | "card"} screen */
+function showScreen(screen) {
+  panes.dataset.screen = screen;
+  if (card) markOpened(card.entry);
+  drawSoon();
 }
 
 function announceArrivals() {
@@ -324,7 +341,7 @@ document.addEventListener("visibilitychange", () => {
 window.addEventListener("beforeunload", (event) => {
   if (router.unconfirmed) event.preventDefault();
 });
-existing("back-button").addEventListener("click", () => (panes.dataset.screen = "queue"));
+existing("back-button").addEventListener("click", () => showScreen("queue"));
 existing("identity-button").addEventListener("click", askIdentity);
 existing("help-button").addEventListener("click", () => existing("help").showModal());
 for (const tab of /** @type {const} */ (["waiting", "history"])) {
@@ -341,7 +358,7 @@ for (const tab of /** @type {const} */ (["waiting", "history"])) {
 function stepBack() {
   if (card?.stepBack()) return;
   if (stage.contains(document.activeElement)) existing("waiting").focus();
-  else panes.dataset.screen = "queue";
+  else showScreen("queue");
 }
 
 listenForKeys(
@@ -350,8 +367,8 @@ listenForKeys(
     { keys: ["k", "ArrowUp"], shown: ["k", "↑"], does: "Question before", action: (event) => inScrollable(event) ? false : move(-1) },
     { keys: [..."123456789"], shown: ["1", "…", "9"], does: "Point at a choice; Enter answers with it", action: (event) => card?.choose(Number(event.key)) ?? false },
     { keys: ["Enter", "a"], shown: ["↵", "a"], does: "Go to the answer", action: (event) => (event.key === "Enter" && onControl(event.target) ? false : focusAnswer()) },
-    { keys: ["Enter"], shown: ["Mod", "↵"], does: "Send the answer", mod: true, whileTyping: true, action: () => card?.submit() ?? false },
-    { keys: ["x"], shown: ["x"], does: "Decline the question", action: () => card?.startRejecting() ?? false },
+    { keys: ["Enter"], shown: ["Mod", "↵"], does: "Send the answer", mod: true, whileTyping: true, action: () => (card ? card.submit() : false) },
+    { keys: ["x"], shown: ["x"], does: "Decline the question", action: () => (card ? card.startRejecting() : false) },
     { keys: ["Escape"], shown: ["Esc"], does: "Step back", whileTyping: true, action: stepBack },
     { keys: ["h"], shown: ["h"], does: "Waiting or done", action: () => showTab(existing("history").hidden ? "history" : "waiting") },
     { keys: ["t"], shown: ["t"], does: "Light or dark", action: () => existing("theme-button").click() },
@@ -361,7 +378,7 @@ listenForKeys(
 );
 
 function focusAnswer() {
-  panes.dataset.screen = "card";
+  showScreen("card");
   card?.focusAnswer();
 }
 

@@ -13,6 +13,8 @@ const WANTED = "frontend-router.notify";
 // A burst is one message, not a screenful.
 const BURST_MS = 300;
 const NAMED_IN_BURST = 2;
+// A title is changed through the whole browser: not for each of a thousand.
+const BADGE_PAUSE_MS = 100;
 
 /** @typedef {import("./frontend-router.js").Question} Question */
 
@@ -94,14 +96,22 @@ export function notifications(button, onOpen) {
  * @param {HTMLLinkElement} favicon
  */
 export function tabBadge(favicon) {
-  let last = 0;
+  let shown = 0;
+  let wanted = 0;
+  let timer = 0;
   const title = document.title;
   const plain = favicon.href;
+
+  function show() {
+    timer = 0;
+    if (Boolean(shown) !== Boolean(wanted)) favicon.href = wanted ? dotted() : plain;
+    shown = wanted;
+    document.title = shown ? `(${shown}) ${title}` : title;
+  }
+
   return (/** @type {number} */ open) => {
-    if (open === last) return;
-    last = open;
-    document.title = open ? `(${open}) ${title}` : title;
-    favicon.href = open ? dotted() : plain;
+    wanted = open;
+    if (wanted !== shown) timer ||= window.setTimeout(show, BADGE_PAUSE_MS);
   };
 }
 

@@ -123,8 +123,8 @@ export function questionCard(entry, actions, followed) {
     verdict.append(
       icon(closing.tone === "good" ? "check" : closing.tone === "bad" ? "clock" : "people"),
       element("div", { class: "verdict-words" }, element("strong", {}, closing.words), closing.detail && element("span", {}, closing.detail)),
-      kept && copyButton(kept, "Copy your text"),
-      !closing.mine && element("button", { class: "button", type: "button", on: { click: actions.onNext } }, "Next"),
+      kept ? copyButton(kept, "Copy your text") : "",
+      closing.mine ? "" : element("button", { class: "button", type: "button", on: { click: actions.onNext } }, "Next"),
     );
   }
 
@@ -157,7 +157,9 @@ export function questionCard(entry, actions, followed) {
 function headOf({ question }, clock) {
   const { name, subject } = question.from;
   const asker = name || subject || "Somebody";
-  const details = [name && subject && name !== subject ? subject : "", timeAgo(Date.now() - question.createdAt)];
+  // Without credentials everybody is "anonymous", which tells nobody anything.
+  const also = name && subject && name !== subject && subject !== "anonymous" ? subject : "";
+  const details = [also, timeAgo(Date.now() - question.createdAt)];
   return element(
     "header",
     { class: "card-head" },

@@ -73,18 +73,22 @@ function groupControl(group) {
   const hint = group.hint && element("p", { class: "hint" }, group.hint);
   const collect = (/** @type {(control: Control) => any} */ take) =>
     Object.fromEntries(controls.map(({ key, control }) => [key, take(control)]).filter(([, value]) => value !== undefined));
+  const raw = () => collect((control) => control.raw());
+  const untouched = JSON.stringify(raw());
+  // A group that may be absent, and that nobody touched, asks for nothing.
+  const isAbsent = () => !group.required && JSON.stringify(raw()) === untouched;
   return {
     element: element("fieldset", { class: "group" }, legend, hint, ...controls.map(({ control }) => control.element)),
-    read() {
-      const value = collect((control) => control.read());
-      return group.required || Object.keys(value).length ? value : undefined;
-    },
-    raw: () => collect((control) => control.raw()),
+    read: () => (isAbsent() ? undefined : collect((control) => control.read())),
+    raw,
     restore(raw) {
       for (const { key, control } of controls) if (raw?.[key] !== undefined) control.restore(raw[key]);
     },
     focus: () => controls[0]?.control.focus(),
-    firstWrong: () => controls.map(({ control }) => control.firstWrong()).find((wrong) => wrong) ?? null,
+    firstWrong() {
+      if (isAbsent()) return null;
+      return controls.map(({ control }) => control.firstWrong()).find((wrong) => wrong) ?? null;
+    },
   };
 }
 
