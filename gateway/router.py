@@ -393,6 +393,23 @@ class Router:
         draft = Draft(question_id, text, self.clock())
         await self.store.save_draft(recipient.tenant, recipient.frontend_id, draft)
 
+    # -- going away
+
+    async def wait_until_nobody_waits(self) -> None:
+        """Return when every waiter has heard its outcome."""
+        while any(offer.waiters for offer in self._offers.values()):
+            await trio.sleep(_SWEEP_SECONDS)
+
+    async def tell_waiters_to_come_back(self) -> None:
+        """Cancel what is still waited for here: what is in memory ends with the process."""
+        reason = "The gateway is shutting down; ask again in a moment."
+        for offer in [offer for offer in self._offers.values() if offer.waiters]:
+            await self._settle(
+                offer.question,
+                Outcome(State.CANCELLED, self.clock(), by="gateway", reason=reason),
+                None,
+            )
+
     # -- the sweep
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

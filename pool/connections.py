@@ -34,6 +34,7 @@ _EVENTS_PER_TURN: Final = 256
 _POLLS_PER_TURN: Final = 4
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
+_TICK_SECONDS: Final = 0.05
 # How much goes to the kernel in one call, and the progress within one send
 # deadline that shows a peer to be reading.
 _SEND_BYTES: Final = 256 * 1024
@@ -401,6 +402,11 @@ class Connections:
                 connection.abort()
             self.selector.close()
 
+    async def wait_until_sent(self) -> None:
+        """Return when nothing that was written still waits for its peer."""
+        while any(connection.outbox_bytes for connection in self._open):
+            await trio.sleep(_TICK_SECONDS)
+
     def statistics(self) -> ConnectionStatistics:
         """Return a moment of this object as numbers."""
         waiting = [c.outbox_bytes for c in self._open if c.outbox_bytes]
@@ -482,12 +488,11 @@ class Connections:
 
     async def _keep_time(self) -> None:
         """Call what is due on the timers, and measure how late the loop is."""
-        tick = 0.05
         while True:
             before = trio.current_time()
-            await trio.sleep(tick)
+            await trio.sleep(_TICK_SECONDS)
             now = trio.current_time()
-            self._lag = max(0.0, now - before - tick)
+            self._lag = max(0.0, now - before - _TICK_SECONDS)
             self._expire(now)
 
     def _accept(self, listener: _Listener) -> None:

@@ -22,6 +22,7 @@ from gateway.frontends.socket import FrontendSocket
 from gateway.frontends.static import StaticFiles
 from gateway.http.messages import Request, Responder
 from gateway.ids import Ids
+from gateway.metrics import Metrics
 from gateway.router import Router
 from pool.connections import Callback, Connection
 from pool.settings import setting
@@ -77,7 +78,7 @@ class FrontendsEndpoint:
         tenant: str,
         instance: str,
         version: str,
-        count: Callable[[str, str], None],
+        metrics: Metrics,
     ) -> None:
         self.settings = settings
         self.router = router
@@ -86,7 +87,7 @@ class FrontendsEndpoint:
         self.ids = ids
         self.stamps = Stamps()
         self.instance = instance
-        self.count = count
+        self.metrics = metrics
         self._static = static
         self._health = health
         self._config = gojson.encode(config)
@@ -147,7 +148,7 @@ class FrontendsEndpoint:
     def gone(self, socket: FrontendSocket) -> None:
         """A socket's connection is lost."""
         self._sockets.pop(socket, None)
-        self.count("event", "disconnected")
+        self.metrics.websocket_connections["disconnected",] += 1
 
     def connected(self) -> int:
         """Return how many WebSockets are open."""
@@ -183,7 +184,7 @@ class FrontendsEndpoint:
     def _open(self, connection: Connection) -> FrontendSocket:
         socket = FrontendSocket(self, connection, self._tenant)
         self._sockets[socket] = None
-        self.count("event", "connected")
+        self.metrics.websocket_connections["connected",] += 1
         return socket
 
 

@@ -67,6 +67,8 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "seen": Seen,
     "disconnect": Disconnect,
 }
+#: How each type of message is called on the wire.
+NAMES: Final = {kind: name for name, kind in _TYPES.items()}
 _KNOWN: Final = frozenset(
     {"type"} | {name for kind in _TYPES.values() for name in kind.__struct_fields__}
 )

@@ -154,9 +154,8 @@ class FrontendSocket:
             return
         if self._drafts is not None:
             self._drafts.pop(question_id, None)
-        self._endpoint.count("out", "question_closed")
-        self._connection.write(
-            self._endpoint.closing_frame(question_id, reason, outcome)
+        self._send_message(
+            "question_closed", self._endpoint.closing_frame(question_id, reason, outcome)
         )
 
     def notify(self, notification: Notification) -> None:
@@ -167,8 +166,7 @@ class FrontendSocket:
             notification.encoded = encode_text(
                 messages.notify_user(notification, self._endpoint.stamps)
             )
-        self._endpoint.count("out", "notify_user")
-        self._connection.write(notification.encoded)
+        self._send_message("notify_user", notification.encoded)
 
     def restart(self) -> None:
         """Ask the frontend to come back to another instance."""
@@ -181,15 +179,15 @@ class FrontendSocket:
         try:
             message = messages.decode(payload)
         except messages.MessageError as error:
-            endpoint.count("in", "invalid")
+            endpoint.metrics.message("in", "invalid", len(payload))
             self._complain(error.code, str(error), request_id=error.request_id)
             return
         except UnicodeDecodeError:
             self.close(errors.CLOSE_INVALID_TEXT)
             return
         kind = type(message)
+        endpoint.metrics.message("in", messages.NAMES[kind], len(payload))
         if kind is messages.UserResponse:
-            endpoint.count("in", "user_response")
             self._start(self._respond(message))  # type: ignore[arg-type]  # kind says so
         else:
             self._rarer(message)
@@ -198,10 +196,8 @@ class FrontendSocket:
         endpoint = self._endpoint
         match message:
             case messages.Connect():
-                endpoint.count("in", "connect")
                 self._start(self._connect(message))
             case messages.DraftMessage():
-                endpoint.count("in", "draft")
                 if len(message.text) > endpoint.router.settings.draft_bytes:
                     limit = endpoint.router.settings.draft_bytes
                     self._complain(
@@ -214,10 +210,8 @@ class FrontendSocket:
                         endpoint.router.save_draft(self, message.request_id, message.text)
                     )
             case messages.Seen():
-                endpoint.count("in", "seen")
                 endpoint.router.saw(self, message.request_id)
             case messages.Disconnect():
-                endpoint.count("in", "disconnect")
                 self.close(errors.CLOSE_NORMAL)
 
     async def _respond(self, message: messages.UserResponse) -> None:
@@ -236,8 +230,9 @@ class FrontendSocket:
         self._acknowledge(question_id, ack)
 
     def _acknowledge(self, question_id: str, ack: Ack) -> None:
-        self._endpoint.count("out", "response_ack")
-        self._connection.write(encode_text(messages.response_ack(question_id, ack)))
+        self._send_message(
+            "response_ack", encode_text(messages.response_ack(question_id, ack))
+        )
 
     async def _connect(self, message: messages.Connect) -> None:
         endpoint = self._endpoint
@@ -248,7 +243,9 @@ class FrontendSocket:
         self.groups = message.groups
         drafts = await endpoint.router.store.drafts(self.tenant, self.frontend_id)
         self._drafts = {draft.question_id: draft.text for draft in drafts} or None
-        self._connection.write(encode_text(endpoint.welcome(self, resumed=bool(drafts))))
+        self._send_message(
+            "connect_ack", encode_text(endpoint.welcome(self, resumed=bool(drafts)))
+        )
         await self._attach(message.name)
 
     def _introduce(self) -> None:
@@ -287,18 +284,19 @@ class FrontendSocket:
                 frame = encode_text(
                     messages.ask_user(offer.question, self._endpoint.stamps, draft)
                 )
-        self._endpoint.count("out", "ask_user")
-        self._connection.write(frame)
+        self._send_message("ask_user", frame)
 
     def _complain(self, code: str, text: str, *, retryable: bool = False, request_id: str = "") -> None:
         self._unusable += not retryable
         if self._unusable > self._endpoint.settings.unusable_messages:
             self.close(errors.CLOSE_POLICY)
             return
-        self._endpoint.count("out", "error")
-        self._connection.write(
-            encode_text(messages.error(code, text, retryable=retryable, request_id=request_id))
-        )
+        frame = encode_text(messages.error(code, text, retryable=retryable, request_id=request_id))
+        self._send_message("error", frame)
+
+    def _send_message(self, kind: str, frame: bytes) -> None:
+        self._endpoint.metrics.message("out", kind, len(frame))
+        self._connection.write(frame)
 
     # -- life and death
 

@@ -1,0 +1,1 @@
+"""The callers' port: MCP over HTTP."""

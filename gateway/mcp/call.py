@@ -17,7 +17,6 @@ from gateway.mcp import jsonrpc
 if TYPE_CHECKING:
     from gateway.mcp.exchange import Exchange
     from gateway.mcp.ledger import Ledger
-    from gateway.mcp.results import Result
     from gateway.mcp.revisions.family import Reply, Revision
     from session.model import McpSession, Principal
 
@@ -67,7 +66,7 @@ class Progress(NamedTuple):
 class Waiting(Protocol):
     """What a call that finishes later is waiting for."""
 
-    def departed(self, departure: Departure, reason: str) -> None:
+    def departed(self, departure: Departure) -> None:
         """Nobody waits any more. Called at most once, and never after `Call.finish`."""
 
     def progress(self) -> Progress | None:
@@ -133,7 +132,7 @@ class Call:
         self.question_id = ""
         self.done = False
         self._waiting: Waiting | None = None
-        self._departure: tuple[Departure, str] | None = None
+        self._departure: Departure | None = None
         self._stream_id = ""
         self._last_progress = float("-inf")
 
@@ -178,7 +177,7 @@ class Call:
         that question is its reply.
         """
         if self._departure is not None:
-            waiting.departed(*self._departure)
+            waiting.departed(self._departure)
             return
         self._waiting = waiting
         self.question_id = question_id
@@ -214,17 +213,17 @@ class Call:
         self.revision = revision
         self._exchange.revision = revision
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self) -> None:
         """The caller takes the request back: no reply is owed."""
         if not self.done:
             exchange = self._exchange
-            self._depart(Departure.CANCELLED, reason)
+            self._depart(Departure.CANCELLED)
             exchange.end()
 
     def caller_left(self) -> None:
         """The peer is gone before the reply was sent."""
         if not self.done:
-            self._depart(self.revision.on_disconnect, "the caller disconnected")
+            self._depart(self.revision.on_disconnect)
 
     def streaming(self, stream_id: str) -> None:
         """The reply will come on a stream."""
@@ -251,10 +250,10 @@ class Call:
             params["message"] = progress.message
         return jsonrpc.notification_bytes("notifications/progress", params)
 
-    def _depart(self, departure: Departure, reason: str) -> None:
+    def _depart(self, departure: Departure) -> None:
         self.done = True
-        self._departure = (departure, reason)
+        self._departure = departure
         self._ledger.leave(self, departure.value)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.departed(departure, reason)
+            waiting.departed(departure)

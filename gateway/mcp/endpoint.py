@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
+from pool.workers import QueueFullError, Workers
+
 from gateway import gojson
 from gateway.http.messages import Request, Responder
 from gateway.ids import Ids
@@ -30,7 +32,6 @@ from gateway.mcp.sessions import Sessions
 from pool.connections import Callback
 from pool.settings import setting
 from pool.timers import Timers
-from pool.workers import QueueFullError, Workers
 from session import Store
 from session.errors import StoreUnavailableError
 from session.model import McpSession, Principal
@@ -76,15 +77,17 @@ class Settings:
     session_listeners: int = setting(
         4, "Streams that one session may open by GET.", unit="streams", minimum=1
     )
-    listeners: int = setting(
-        10_000, "Streams opened by GET in all.", unit="streams", minimum=1
-    )
+    listeners: int = setting(10_000, "Streams opened by GET in all.", unit="streams", minimum=1)
     resumable_streams: int = setting(
-        64, "Event streams of one session that can be resumed; the oldest go first.",
-        unit="streams", minimum=1,
+        64,
+        "Event streams of one session that can be resumed; the oldest go first.",
+        unit="streams",
+        minimum=1,
     )
     list_cache_seconds: float = setting(
-        60.0, "How long callers may keep lists of tools, prompts and resources.", unit="seconds",
+        60.0,
+        "How long callers may keep lists of tools, prompts and resources.",
+        unit="seconds",
         minimum=0.0,
     )
 
@@ -142,9 +145,7 @@ class McpEndpoint:
         self._keep_alive: Pace[Beating] = Pace(
             timers, settings.keep_alive_seconds * _EARLY, lambda stream: stream.beat()
         )
-        self._conduct = Conduct(
-            self._patience, self._keep_alive, ids, settings.retry_milliseconds
-        )
+        self._conduct = Conduct(self._patience, self._keep_alive, ids, settings.retry_milliseconds)
         self._ledger = Ledger(settings.session_calls, self._call_ended, self._remember)
         self._listeners = Listeners(
             self._conduct,
@@ -222,7 +223,7 @@ class McpEndpoint:
             if message.kind is Kind.NOTIFICATION:
                 responder.respond(202)
             else:
-                _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, "Nothing was asked.", status=400))
+                _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, "Nothing was asked."))
         else:
             self._start(request, responder, self._notified(facts, message, request, responder))
 
@@ -309,9 +310,7 @@ class McpEndpoint:
     async def _discover(self, _call: Call) -> Any:
         return self._modern.discover_result(self._registry, self._instructions)
 
-    async def _initialize(
-        self, message: Message, request: Request, responder: Responder
-    ) -> None:
+    async def _initialize(self, message: Message, request: Request, responder: Responder) -> None:
         assert message.id is not None
         id_json = jsonrpc.id_bytes(message.id)
         try:
@@ -343,8 +342,7 @@ class McpEndpoint:
         if message.method == "notifications/cancelled":
             call = self._ledger.find(session.id, message.params.get("requestId"))
             if call is not None:
-                reason = message.params.get("reason")
-                call.cancel(reason[:1000] if type(reason) is str else "the caller cancelled it")
+                call.cancel()
 
     # -- batches (2025-03-26)
 
@@ -447,7 +445,7 @@ class McpEndpoint:
             return
         await self._sessions.end(session)
         for call in self._ledger.of_session(session.id):
-            call.cancel("the caller ended its session")
+            call.cancel()
         self._listeners.end(session.id)
         responder.respond(204)
 

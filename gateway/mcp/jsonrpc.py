@@ -151,7 +151,9 @@ def _response(value: dict[str, Any], method: object) -> Message:
 def _check_id(request_id: RequestId) -> None:
     if type(request_id) is int:
         if not -_EXACT <= request_id <= _EXACT:
-            raise MalformedError(INVALID_REQUEST, "An integer id must be within 2^53; use a string.")
+            raise MalformedError(
+                INVALID_REQUEST, "An integer id must be within 2^53; use a string."
+            )
     elif len(cast("str", request_id)) > _ID_LENGTH:
         raise MalformedError(INVALID_REQUEST, f"An id may have {_ID_LENGTH} characters.")
 

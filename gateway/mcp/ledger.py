@@ -36,7 +36,7 @@ class Ledger:
         remember: told when the stream of a call can be resumed, by the stream's id.
     """
 
-    __slots__ = ("_ended", "_limit", "_sessions", "active", "remember")
+    __slots__ = ("_ended", "_sessions", "active", "limit", "remember")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Ledger:
         ended: Callable[[Call, str], None],
         remember: Callable[[Call, str], None],
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self._ended = ended
         self.remember = remember
         self._sessions: dict[str, _SessionCalls] = {}
@@ -56,7 +56,7 @@ class Ledger:
         calls = self._sessions.get(session.id)
         if calls is None:
             calls = self._sessions[session.id] = _SessionCalls()
-        elif len(calls.calls) >= self._limit:
+        elif len(calls.calls) >= self.limit:
             return False
         call.session = session
         calls.calls.add(call)

@@ -7,12 +7,12 @@ wheel holds one timer for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Generic, TypeVar, final
 
 from pool.timers import Timers
 
-T = TypeVar("T", bound=Hashable)
+T = TypeVar("T")
 
 
 @final

@@ -117,7 +117,7 @@ class QuestionWait:
         if not call.done:
             call.finish(outcome_result(question, outcome, self._online(question)))
 
-    def departed(self, departure: Departure, reason: str) -> None:
+    def departed(self, departure: Departure) -> None:
         """Nobody waits any more; see `gateway.mcp.call.Waiting`."""
         self._disarm()
         question = self._question

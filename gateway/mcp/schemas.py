@@ -21,7 +21,7 @@ def schema_of(arguments: type[msgspec.Struct]) -> dict[str, Any]:
     """
     whole = msgspec.json.schema(arguments)
     definitions = whole.pop("$defs", {})
-    schema = _inline(whole, definitions, ())
+    schema: dict[str, Any] = _inline(whole, definitions, ())
     # The class docstring speaks to programmers; the tool's description to models.
     schema.pop("description", None)
     schema.setdefault("properties", {})

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, final
 
 import msgspec
 from msgspec import Meta
+from pool.workers import QueueFullError, Workers
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.mcp.call import LATER, Call, Later
@@ -22,7 +23,6 @@ from gateway.router import Ask, Notification, Router
 from pool.connections import Callback
 from pool.settings import setting
 from pool.timers import Timers
-from pool.workers import QueueFullError, Workers
 from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import EVERYONE, Audience, Choice, Delivery, Question
 
@@ -79,7 +79,9 @@ class AskUser(msgspec.Struct, forbid_unknown_fields=True):
     ] = msgspec.UNSET
     choices: Annotated[
         tuple[str | ChoiceArgument, ...],
-        Meta(max_length=100, description="The answers to pick from; free text when there are none."),
+        Meta(
+            max_length=100, description="The answers to pick from; free text when there are none."
+        ),
     ] = ()
     schema: Annotated[
         dict[str, Any] | msgspec.UnsetType,

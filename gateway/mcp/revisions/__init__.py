@@ -1,0 +1,1 @@
+"""What revisions of MCP differ in, one module a family."""

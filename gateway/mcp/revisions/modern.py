@@ -155,7 +155,7 @@ def check(facts: Facts, method: str, params: dict[str, Any]) -> None:
     ):
         raise RpcError(
             INVALID_PARAMS,
-            f'params._meta must have "{VERSION_KEY}", a string, and "{CAPABILITIES_KEY}", an object.',
+            f'params._meta needs "{VERSION_KEY}", a string, and "{CAPABILITIES_KEY}", an object.',
         )
     version = meta[VERSION_KEY]
     if facts.version != version:
