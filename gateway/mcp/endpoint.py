@@ -17,14 +17,16 @@ from gateway import gojson
 from gateway.http.messages import Request, Responder
 from gateway.ids import Ids
 from gateway.mcp import jsonrpc, sse
-from gateway.mcp.call import LATER, Call
+from gateway.mcp.call import Call
+from gateway.mcp.dispatcher import Dispatcher
 from gateway.mcp.exchange import Beating, Conduct, Exchange
-from gateway.mcp.heads import PATH, Action, Era, Facts, unsupported_data
+from gateway.mcp.heads import PATH, Action, Era, Facts
 from gateway.mcp.jsonrpc import Kind, MalformedError, Message, RpcError
 from gateway.mcp.ledger import Ledger
 from gateway.mcp.listeners import Listeners
 from gateway.mcp.methods import Methods
 from gateway.mcp.pacing import Pace
+from gateway.mcp.refusals import OVERLOADED, guarded, refuse, unsupported
 from gateway.mcp.registry import Registry
 from gateway.mcp.revisions import handshake, modern, versions
 from gateway.mcp.revisions.family import Implementation, Revision
@@ -33,13 +35,11 @@ from pool.connections import Callback
 from pool.settings import setting
 from pool.timers import Timers
 from session import Store
-from session.errors import StoreUnavailableError
 from session.model import McpSession, Principal
 
-_RETRY: Final = ((b"Retry-After", b"1"),)
-_OVERLOADED: Final = "This gateway is busy; ask again in a second."
+# What is assumed of a handshake caller until its session is known.
 _LATEST: Final = handshake.REVISIONS[versions.LATEST_HANDSHAKE]
-# A comment leaves this much before it is due: the wheel's tick and a busy loop
+# A comment leaves a little before it is due: the wheel's tick and a busy loop
 # must not make a gap longer than promised.
 _EARLY: Final = 0.9
 
@@ -138,14 +138,13 @@ class McpEndpoint:
         self._identify = identify
         self._health = health
         self._on_call = on_call
-        self._sessions = Sessions(store, ids, clock, settings.resumable_streams)
-        self._store = store
         self._modern = modern.Modern(server, int(settings.list_cache_seconds * 1000))
         self._patience: Pace[Exchange] = Pace(timers, settings.json_seconds, Exchange.impatient)
         self._keep_alive: Pace[Beating] = Pace(
             timers, settings.keep_alive_seconds * _EARLY, lambda stream: stream.beat()
         )
         self._conduct = Conduct(self._patience, self._keep_alive, ids, settings.retry_milliseconds)
+        self._sessions = Sessions(store, ids, clock, settings.resumable_streams)
         self._ledger = Ledger(settings.session_calls, self._call_ended, self._remember)
         self._listeners = Listeners(
             self._conduct,
@@ -153,9 +152,16 @@ class McpEndpoint:
             limit=settings.listeners,
             touch=self._touch,
         )
-        self._methods = Methods(registry, store)
-        self._table = dict(self._methods.table)
-        self._table["server/discover"] = self._discover
+        self._calls = Dispatcher(
+            registry=registry,
+            methods=Methods(registry, store),
+            ledger=self._ledger,
+            sessions=self._sessions,
+            workers=workers,
+            now=timers.now,
+            revision=self._modern,
+            instructions=instructions,
+        )
 
     # -- from gateway.http
 
@@ -188,7 +194,7 @@ class McpEndpoint:
             beating=len(self._keep_alive),
         )
 
-    def stop_listening(self) -> None:
+    def end_listeners(self) -> None:
         """End the streams on which nothing is awaited, as the process goes away."""
         self._listeners.end_all()
 
@@ -208,107 +214,38 @@ class McpEndpoint:
         try:
             value = jsonrpc.decode(request.body)
             if type(value) is list:
-                job = self._perform_batch(facts, value, request, responder)
+                job = self._take_batch(facts, value, request, responder)
                 self._start(request, responder, job)
                 return
             message = jsonrpc.check(value)
         except MalformedError as error:
-            _reject(responder, error)
+            responder.respond(400, jsonrpc.malformed_bytes(error))
             return
         if message.kind is Kind.REQUEST:
             self._request(facts, message, request, responder)
-        elif facts.era is Era.MODERN:
-            # These revisions define no message of this kind over HTTP; a
-            # notification is acknowledged, as callers in the field send them.
-            if message.kind is Kind.NOTIFICATION:
-                responder.respond(202)
-            else:
-                _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, "Nothing was asked."))
-        else:
+        elif facts.era is not Era.MODERN:
             self._start(request, responder, self._notified(facts, message, request, responder))
+        elif message.kind is Kind.NOTIFICATION:
+            # 2026-07-28 defines none over HTTP, but callers in the field send them.
+            responder.respond(202)
+        else:
+            refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, "Nothing was asked."))
 
     def _request(
         self, facts: Facts, message: Message, request: Request, responder: Responder
     ) -> None:
-        principal = self._identify(request)
         revision: Revision = self._modern
-        if facts.era is not Era.MODERN and not _says_modern(facts, message):
+        if facts.era is not Era.MODERN and not modern.claims(facts, message.method, message.params):
             if message.method == "initialize":
                 job = self._initialize(message, request, responder)
                 self._start(request, responder, job)
                 return
             revision = _LATEST
         exchange = Exchange(self._conduct, responder, facts, revision)
-        call = self._call(exchange, revision, principal, message)
-        self._run(call, facts)
+        call = self._calls.begin(exchange, revision, self._identify(request), message)
+        self._calls.run(call, facts)
         if not exchange.state:
             exchange.hold()
-
-    def _call(
-        self, exchange: Exchange, revision: Revision, principal: Principal, message: Message
-    ) -> Call:
-        assert message.id is not None
-        call = Call(
-            self._ledger,
-            exchange,
-            revision,
-            principal,
-            message.id,
-            message.method,
-            message.params,
-            self._now(),
-        )
-        exchange.calls.append(call)
-        return call
-
-    def _run(self, call: Call, facts: Facts) -> None:
-        try:
-            self._workers.start(call.principal.tenant, self._perform(call, facts))
-        except QueueFullError:
-            call.refuse(RpcError(jsonrpc.BUSY, _OVERLOADED))
-
-    async def _perform(self, call: Call, facts: Facts) -> None:
-        """Take one call from its arrival to its result, or to what it waits for."""
-        answered = False
-        try:
-            if call.revision is self._modern:
-                modern.check(facts, call.method, call.params)
-            else:
-                await self._enter(call, facts)
-            if call.method not in call.revision.methods:
-                raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method[:100]}")
-            reply = await self._table[call.method](call)
-            if reply is not LATER:
-                call.finish(reply)
-            answered = True
-        except RpcError as error:
-            call.refuse(error)
-            answered = True
-        except StoreUnavailableError as error:
-            call.refuse(RpcError(jsonrpc.BUSY, str(error)))
-            answered = True
-        except GeneratorExit:
-            # There was no worker to go on with it: `_run` says so.
-            answered = True
-            raise
-        finally:
-            # Whatever went wrong is the job boundary's to log; the caller is told.
-            if not answered:
-                call.refuse(RpcError(jsonrpc.INTERNAL_ERROR, "Internal error"))
-
-    async def _enter(self, call: Call, facts: Facts) -> None:
-        session = await self._sessions.find(facts.session_id, call.principal)
-        if facts.era is Era.UNKNOWN and facts.version is not None:
-            raise _unsupported(facts.version)
-        call.take_revision(handshake.REVISIONS[session.revision])
-        if not self._ledger.enter(call, session):
-            limit = self.settings.session_calls
-            raise RpcError(
-                jsonrpc.BUSY, f"{limit} calls of this session are under way.", status=429
-            )
-
-    async def _discover(self, _call: Call) -> Any:
-        return self._modern.discover_result(self._registry, self._instructions)
 
     async def _initialize(self, message: Message, request: Request, responder: Responder) -> None:
         assert message.id is not None
@@ -317,7 +254,8 @@ class McpEndpoint:
             introduction = handshake.Introduction(message.params)
             session = await self._sessions.open(self._identify(request), introduction)
         except RpcError as error:
-            _refuse(responder, error, id_json)
+            refuse(responder, error, id_json)
+            self._on_call("initialize", "", "error", 0.0)
             return
         result = handshake.initialize_result(
             introduction.revision, self._registry, self._server, self._instructions
@@ -344,9 +282,7 @@ class McpEndpoint:
             if call is not None:
                 call.cancel()
 
-    # -- batches (2025-03-26)
-
-    async def _perform_batch(
+    async def _take_batch(
         self, facts: Facts, values: list[object], request: Request, responder: Responder
     ) -> None:
         session = await self._session_of(facts, request, responder)
@@ -355,24 +291,23 @@ class McpEndpoint:
         revision = handshake.REVISIONS[session.revision]
         problem = self._batch_problem(revision, values)
         if problem:
-            _refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, problem, status=400))
+            refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, problem))
             return
-        messages, errors = _sort_out(values)
+        messages, errors = jsonrpc.check_batch(values)
         requests = [each for each in messages if each.kind is Kind.REQUEST]
-        exchange = Exchange(
-            self._conduct, responder, facts, revision, expected=len(requests) + len(errors)
-        )
         for message in messages:
             if message.kind is Kind.NOTIFICATION:
                 self._take_notification(session, message)
         if not requests and not errors:
             responder.respond(202)
             return
+        expected = len(requests) + len(errors)
+        exchange = Exchange(self._conduct, responder, facts, revision, expected)
         for error in errors:
             exchange.deliver(error)
         principal = self._identify(request)
         for message in requests:
-            self._run(self._call(exchange, revision, principal, message), facts)
+            self._calls.run(self._calls.begin(exchange, revision, principal, message), facts)
         if not exchange.state:
             exchange.hold()
 
@@ -394,9 +329,9 @@ class McpEndpoint:
             await self._resume(session, facts, request, responder)
             return
         try:
-            self._listeners.listen(session.id, responder)
+            self._listeners.listen(session, responder)
         except RpcError as error:
-            _refuse(responder, error)
+            refuse(responder, error)
 
     async def _resume(
         self, session: McpSession, facts: Facts, request: Request, responder: Responder
@@ -404,39 +339,20 @@ class McpEndpoint:
         """Continue a stream that broke: what it waited for is its reply."""
         stream_id = sse.stream_of(facts.last_event_id)
         waited_for = session.streams.get(stream_id)
-        resume = self._registry.resume
-        if waited_for is None or resume is None:
-            _refuse(
-                responder,
-                RpcError(
-                    jsonrpc.INVALID_REQUEST,
-                    "This stream cannot be resumed any more; use collect_answer, or ask again "
-                    "with the same idempotency_key.",
-                    status=400,
-                ),
+        if waited_for is None:
+            words = (
+                "This stream cannot be resumed any more: use collect_answer, or ask again with "
+                "the same idempotency_key."
             )
+            refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, words))
             return
         question_id, request_id = waited_for
         revision = handshake.REVISIONS[session.revision]
         exchange = Exchange(self._conduct, responder, facts, revision)
         message = Message(Kind.REQUEST, request_id, "tools/call", {})
-        call = self._call(exchange, revision, self._identify(request), message)
-        if not self._ledger.enter(call, session):
-            call.refuse(RpcError(jsonrpc.BUSY, "This session has too many calls.", status=429))
-            return
+        call = self._calls.begin(exchange, revision, self._identify(request), message)
         exchange.resume(stream_id)
-        answered = False
-        try:
-            reply = await resume(call, question_id)
-            if reply is not LATER:
-                call.finish(reply)
-            answered = True
-        except RpcError as error:
-            call.refuse(error)
-            answered = True
-        finally:
-            if not answered:
-                call.refuse(RpcError(jsonrpc.INTERNAL_ERROR, "Internal error"))
+        await self._calls.resume(call, session, question_id)
 
     async def _end(self, facts: Facts, request: Request, responder: Responder) -> None:
         """End a session: its caller gives up what it still waits for."""
@@ -455,110 +371,40 @@ class McpEndpoint:
         self, facts: Facts, request: Request, responder: Responder
     ) -> McpSession | None:
         """Return the session of a request, or refuse the request."""
-        try:
-            session = await self._sessions.find(facts.session_id, self._identify(request))
-            if facts.era is Era.UNKNOWN and facts.version is not None:
-                raise _unsupported(facts.version)
-        except RpcError as error:
-            _refuse(responder, error)
+        if facts.era is Era.UNKNOWN and facts.version is not None:
+            refuse(responder, unsupported(facts.version))
             return None
-        return session
+        try:
+            return await self._sessions.find(facts.session_id, self._identify(request))
+        except RpcError as error:
+            refuse(responder, error)
+            return None
 
     def _start(
         self, request: Request, responder: Responder, job: Coroutine[Any, Any, None]
     ) -> None:
         """Run a step that is no call, so that its caller is answered whatever happens."""
         try:
-            self._workers.start(self._identify(request).tenant, _guarded(job, responder))
+            self._workers.start(self._identify(request).tenant, guarded(job, responder))
         except QueueFullError:
             job.close()
-            _refuse(responder, RpcError(jsonrpc.BUSY, _OVERLOADED))
-
-    def _remember(self, call: Call, stream_id: str) -> None:
-        session = call.session
-        if session is None:
-            return
-        job = self._sessions.remember(session, stream_id, call.question_id, call.id)
-        # Without room it is not resumable; the question can still be collected.
-        self._start_quietly(session.tenant, job)
-
-    def _touch(self, session_id: str) -> None:
-        self._start_quietly("", self._find(session_id))
-
-    async def _find(self, session_id: str) -> None:
-        await self._store.find_session(session_id)
+            refuse(responder, RpcError(jsonrpc.BUSY, OVERLOADED))
 
     def _start_quietly(self, lane: str, job: Coroutine[Any, Any, None]) -> None:
+        """Run a step that nobody waits for, and do without it when there is no room."""
         try:
             self._workers.start(lane, job)
         except QueueFullError:
             return
 
+    def _remember(self, call: Call, stream_id: str) -> None:
+        session = call.session
+        if session is not None:
+            job = self._sessions.remember(session, stream_id, call.question_id, call.id)
+            self._start_quietly(session.tenant, job)
+
+    def _touch(self, session: McpSession) -> None:
+        self._start_quietly(session.tenant, self._sessions.touch(session))
+
     def _call_ended(self, call: Call, how: str) -> None:
         self._on_call(call.method, call.label, how, self._now() - call.started)
-
-
-async def _guarded(job: Coroutine[Any, Any, None], responder: Responder) -> None:
-    answered = False
-    try:
-        await job
-        answered = True
-    except StoreUnavailableError as error:
-        _refuse(responder, RpcError(jsonrpc.BUSY, str(error)))
-        answered = True
-    except GeneratorExit:
-        answered = True
-        raise
-    finally:
-        if not answered:
-            _refuse(responder, RpcError(jsonrpc.INTERNAL_ERROR, "Internal error", status=500))
-
-
-def _says_modern(facts: Facts, message: Message) -> bool:
-    """Whether a request calls itself modern where its header says otherwise, or nothing."""
-    if facts.era is Era.UNKNOWN and facts.version is not None:
-        # A revision nobody knows: the modern error tells what is served.
-        return message.method != "initialize"
-    meta = message.params.get("_meta")
-    if type(meta) is not dict:
-        return False
-    version = meta.get(modern.VERSION_KEY)
-    return version is not None and version != facts.version
-
-
-def _sort_out(values: list[object]) -> tuple[list[Message], list[bytes]]:
-    """Return the messages of a batch, and the replies to what is none."""
-    messages: list[Message] = []
-    errors: list[bytes] = []
-    for value in values:
-        try:
-            message = jsonrpc.check(value)
-            if message.method == "initialize":
-                raise MalformedError(
-                    jsonrpc.INVALID_REQUEST, "initialize must come alone.", message.id
-                )
-            messages.append(message)
-        except MalformedError as error:
-            id_json = None if error.request_id is None else jsonrpc.id_bytes(error.request_id)
-            errors.append(jsonrpc.error_bytes(id_json, error.code, str(error), null_id=True))
-    return messages, errors
-
-
-def _unsupported(version: str) -> RpcError:
-    return RpcError(
-        jsonrpc.UNSUPPORTED_VERSION, "Unsupported protocol version", unsupported_data(version)
-    )
-
-
-def _reject(responder: Responder, error: MalformedError) -> None:
-    id_json = None if error.request_id is None else jsonrpc.id_bytes(error.request_id)
-    responder.respond(400, jsonrpc.error_bytes(id_json, error.code, error.message))
-
-
-def _refuse(responder: Responder, error: RpcError, id_json: bytes | None = None) -> None:
-    status = error.status or _LATEST.status(error.code)
-    responder.respond(
-        status,
-        jsonrpc.error_bytes(id_json, error.code, error.message, error.data),
-        headers=_RETRY if error.code == jsonrpc.BUSY else (),
-    )

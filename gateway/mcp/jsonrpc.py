@@ -134,6 +134,24 @@ def check(value: object) -> Message:
     return Message(Kind.REQUEST if has_id else Kind.NOTIFICATION, request_id, method, params)
 
 
+def check_batch(values: list[object]) -> tuple[list[Message], list[bytes]]:
+    """Return the messages of a batch, and the replies to what is none (2025-03-26)."""
+    messages: list[Message] = []
+    errors: list[bytes] = []
+    for value in values:
+        try:
+            message = check(value)
+        except MalformedError as error:
+            errors.append(malformed_bytes(error, null_id=True))
+            continue
+        if message.method == "initialize" and message.id is not None:
+            words = "initialize must not be part of a batch."
+            errors.append(error_bytes(id_bytes(message.id), INVALID_REQUEST, words))
+        else:
+            messages.append(message)
+    return messages, errors
+
+
 def _response(value: dict[str, Any], method: object) -> Message:
     """Judge what has no method: the answer to a request of ours, or nothing at all."""
     if method is not None or ("result" in value) == ("error" in value):
@@ -198,6 +216,12 @@ def error_bytes(
     if id_json is None:
         return b'{"jsonrpc":"2.0","error":%b}' % _encode(error)
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (id_json, _encode(error))
+
+
+def malformed_bytes(error: MalformedError, *, null_id: bool = False) -> bytes:
+    """Return the reply to what is no message."""
+    id_json = None if error.request_id is None else id_bytes(error.request_id)
+    return error_bytes(id_json, error.code, error.message, null_id=null_id)
 
 
 def notification_bytes(method: str, params: Mapping[str, Any]) -> bytes:

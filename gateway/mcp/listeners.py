@@ -10,6 +10,7 @@ from gateway.mcp.jsonrpc import BUSY, RpcError
 
 if TYPE_CHECKING:
     from gateway.http.messages import Responder
+    from session.model import McpSession
 
 
 @final
@@ -19,7 +20,12 @@ class Listeners:
     __slots__ = ("_by_session", "_conduct", "_limit", "_session_limit", "_touch", "open")
 
     def __init__(
-        self, conduct: Conduct, *, session_limit: int, limit: int, touch: Callable[[str], None]
+        self,
+        conduct: Conduct,
+        *,
+        session_limit: int,
+        limit: int,
+        touch: Callable[[McpSession], None],
     ) -> None:
         self._conduct = conduct
         self._session_limit = session_limit
@@ -29,12 +35,13 @@ class Listeners:
         #: How many streams there are.
         self.open = 0
 
-    def listen(self, session_id: str, responder: Responder) -> None:
+    def listen(self, session: McpSession, responder: Responder) -> None:
         """Open a stream for a session.
 
         Raises:
             RpcError: it has, or all have, as many as they may.
         """
+        session_id = session.id
         streams = self._by_session.get(session_id, [])
         if len(streams) >= self._session_limit:
             raise RpcError(
@@ -45,7 +52,7 @@ class Listeners:
         listener = Listener(
             self._conduct,
             responder,
-            on_touch=lambda: self._touch(session_id),
+            on_touch=lambda: self._touch(session),
             on_end=lambda ended: self._ended(session_id, ended),
         )
         self._by_session.setdefault(session_id, []).append(listener)

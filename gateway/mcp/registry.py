@@ -184,6 +184,8 @@ class Registry:
         self.templates: Shelf[Resource] = Shelf("resourceTemplates", page_size)
         self.prompts: Shelf[Prompt] = Shelf("prompts", page_size)
         self.resume: Resumer | None = None
+        #: Whether any tool has an argument that a header repeats.
+        self.mirrors_arguments = False
 
     def tool(
         self,
@@ -219,7 +221,9 @@ class Registry:
         if schema.get("type") != "object":
             raise DeclarationError(f'{name}: the input schema must have "type": "object"')
         listing = {"name": name, "description": description, "inputSchema": schema, **more}
-        self.tools.put(name, Tool(name, handler, arguments, schema, listing))
+        tool = Tool(name, handler, arguments, schema, listing)
+        self.tools.put(name, tool)
+        self.mirrors_arguments = self.mirrors_arguments or bool(tool.header_parameters)
 
     def resource(self, uri: str, name: str, read: ResourceReader, **more: Any) -> None:
         """Declare a resource; ``more`` are further members of its listing."""

@@ -78,6 +78,10 @@ class Sessions:
             raise RpcError(INVALID_REQUEST, _UNKNOWN, status=404)
         return session
 
+    async def touch(self, session: McpSession) -> None:
+        """Note that a session is in use, though nothing is asked in it."""
+        await self._store.find_session(session.id)
+
     async def end(self, session: McpSession) -> None:
         """End a session: its id means nothing from now on."""
         await self._store.end_session(session.id)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.mcp.call import LEVELS, Departure
-from gateway.mcp.heads import decode_value, unsupported_data
+from gateway.mcp.heads import Era, decode_value, unsupported_data
 from gateway.mcp.jsonrpc import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -139,6 +139,18 @@ class Modern:
         if instructions:
             result["instructions"] = instructions
         return Encoded(encode(result), cacheable=True)
+
+
+def claims(facts: Facts, method: str, params: dict[str, Any]) -> bool:
+    """Whether a request calls itself modern where its header says otherwise, or nothing."""
+    if facts.era is Era.UNKNOWN and facts.version is not None:
+        # A revision nobody knows: the modern error tells what is served.
+        return method != "initialize"
+    meta = params.get("_meta")
+    if type(meta) is not dict:
+        return False
+    version = meta.get(VERSION_KEY)
+    return version is not None and version != facts.version
 
 
 def check(facts: Facts, method: str, params: dict[str, Any]) -> None:

@@ -1,0 +1,162 @@
+"""From a message to the method it names, and from there to its reply.
+
+Every call goes through here, alone or in a batch, new or resumed: it is entered
+in the ledger, checked against its revision, and answered exactly once, also when
+its method fails. It knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, final
+
+from pool.workers import QueueFullError, Workers
+
+from gateway.mcp import jsonrpc
+from gateway.mcp.call import LATER, Call, Later
+from gateway.mcp.heads import Era, Facts
+from gateway.mcp.jsonrpc import Message, RpcError
+from gateway.mcp.methods import Methods
+from gateway.mcp.refusals import OVERLOADED, unsupported
+from gateway.mcp.revisions import handshake, modern
+from session.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from gateway.mcp.exchange import Exchange
+    from gateway.mcp.ledger import Ledger
+    from gateway.mcp.registry import Registry
+    from gateway.mcp.revisions.family import Reply, Revision
+    from gateway.mcp.sessions import Sessions
+    from session.model import McpSession, Principal
+
+
+@final
+class Dispatcher:
+    """Runs calls."""
+
+    __slots__ = (
+        "_instructions",
+        "_ledger",
+        "_methods",
+        "_modern",
+        "_now",
+        "_registry",
+        "_sessions",
+        "_table",
+        "_workers",
+    )
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        methods: Methods,
+        ledger: Ledger,
+        sessions: Sessions,
+        workers: Workers,
+        now: Callable[[], float],
+        revision: modern.Modern,
+        instructions: str,
+    ) -> None:
+        self._registry = registry
+        self._methods = methods
+        self._ledger = ledger
+        self._sessions = sessions
+        self._workers = workers
+        self._now = now
+        self._modern = revision
+        self._instructions = instructions
+        self._table = {**methods.table, "server/discover": self._discover}
+
+    def begin(
+        self, exchange: Exchange, revision: Revision, principal: Principal, message: Message
+    ) -> Call:
+        """Make the call that a message asks for, as a part of an exchange."""
+        assert message.id is not None
+        call = Call(
+            self._ledger,
+            exchange,
+            revision,
+            principal,
+            message.id,
+            message.method,
+            message.params,
+            self._now(),
+        )
+        exchange.calls.append(call)
+        return call
+
+    def run(self, call: Call, facts: Facts) -> None:
+        """Take a call as far as it goes without waiting; a worker does the rest."""
+        try:
+            self._workers.start(call.principal.tenant, self._perform(call, facts))
+        except QueueFullError:
+            call.refuse(RpcError(jsonrpc.BUSY, OVERLOADED))
+
+    async def resume(self, call: Call, session: McpSession, question_id: str) -> None:
+        """Answer a call with the outcome of a question it waited for before."""
+        if not self._ledger.enter(call, session):
+            call.refuse(self._too_many())
+        elif self._registry.resume is not None:
+            await self._answer(call, self._registry.resume(call, question_id))
+
+    async def _perform(self, call: Call, facts: Facts) -> None:
+        await self._answer(call, self._reply(call, facts))
+
+    async def _answer(self, call: Call, reply: Awaitable[Reply | Later]) -> None:
+        answered = False
+        try:
+            result = await reply
+            if result is not LATER:
+                call.finish(result)
+            answered = True
+        except RpcError as error:
+            call.refuse(error)
+            answered = True
+        except StoreUnavailableError as error:
+            call.refuse(RpcError(jsonrpc.BUSY, str(error)))
+            answered = True
+        except GeneratorExit:
+            # There was no worker to go on with it: `run` says so.
+            answered = True
+            raise
+        finally:
+            # Whatever went wrong is the job boundary's to log; the caller is told.
+            if not answered:
+                call.refuse(RpcError(jsonrpc.INTERNAL_ERROR, "Internal error"))
+
+    async def _reply(self, call: Call, facts: Facts) -> Reply | Later:
+        if call.revision is self._modern:
+            modern.check(facts, call.method, call.params)
+            if self._registry.mirrors_arguments and call.method == "tools/call":
+                self._check_parameters(call, facts)
+        else:
+            await self._enter(call, facts)
+        method = self._table[call.method] if call.method in call.revision.methods else None
+        if method is None:
+            raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method[:100]}")
+        return await method(call)
+
+    def _check_parameters(self, call: Call, facts: Facts) -> None:
+        arguments = call.params.get("arguments")
+        modern.check_parameters(
+            facts,
+            self._methods.tool(call.params).header_parameters,
+            arguments if type(arguments) is dict else {},
+        )
+
+    async def _enter(self, call: Call, facts: Facts) -> None:
+        session = await self._sessions.find(facts.session_id, call.principal)
+        if facts.era is Era.UNKNOWN and facts.version is not None:
+            raise unsupported(facts.version)
+        call.take_revision(handshake.REVISIONS[session.revision])
+        if not self._ledger.enter(call, session):
+            raise self._too_many()
+
+    def _too_many(self) -> RpcError:
+        return RpcError(
+            jsonrpc.BUSY, f"{self._ledger.limit} calls of this session are under way.", status=429
+        )
+
+    async def _discover(self, _call: Call) -> Reply:
+        return self._modern.discover_result(self._registry, self._instructions)
