@@ -35,7 +35,7 @@ export function editorFor(question, onPick) {
 
 /** @returns {Editor} */
 function textEditor() {
-  const input = element("textarea", { id: "answer-text", rows: 3, placeholder: "Type your answer…" });
+  const input = element("textarea", { id: "answer-text", rows: 3, dir: "auto", placeholder: "Type your answer…" });
   const problem = element("p", { class: "problem", id: "answer-text-problem" });
   input.setAttribute("aria-describedby", problem.id);
   input.addEventListener("input", () => (problem.textContent = ""));
@@ -72,8 +72,8 @@ function choiceEditor(question, onPick) {
       "button",
       { class: "choice", type: "button", value: choice.value, on: { click: () => onPick(choice.value) } },
       index < 9 && keyCap(String(index + 1)),
-      element("span", { class: "choice-label" }, choice.label || choice.value),
-      choice.description && element("span", { class: "choice-description" }, choice.description),
+      element("span", { class: "choice-label", dir: "auto" }, choice.label || choice.value),
+      choice.description && element("span", { class: "choice-description", dir: "auto" }, choice.description),
     ),
   );
   const group = element("div", { class: "choices", role: "group", "aria-label": "Choose an answer" }, ...buttons);

@@ -23,9 +23,13 @@ export function closingOf(question, closure) {
   const said = mine ? "" : closure.message || question.lastAck?.message || "";
   switch (closure.reason) {
     case "answered":
-      return mine ? { words: "Answer sent", detail: "", tone: "good", mine } : { words: `Answered by ${who}`, detail: said, tone: "other", mine };
+      return mine
+        ? { words: "Answer sent", detail: "", tone: "good", mine }
+        : { words: `Answered by ${who}`, detail: said, tone: "other", mine };
     case "rejected":
-      return mine ? { words: "Declined", detail: "", tone: "good", mine } : { words: `Declined by ${who}`, detail: said, tone: "other", mine };
+      return mine
+        ? { words: "Declined", detail: "", tone: "good", mine }
+        : { words: `Declined by ${who}`, detail: said, tone: "other", mine };
     case "timed_out":
       return { words: "Time ran out", detail: said || "The agent went on without an answer.", tone: "bad", mine };
     case "cancelled":

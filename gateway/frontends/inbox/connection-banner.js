@@ -28,7 +28,9 @@ export function connectionBanner(router) {
   function draw() {
     const { state } = last;
     badge.dataset.state = state;
-    const word = { open: "Connected", connecting: "Connecting…", waiting: "Reconnecting…", closed: "Disconnected" }[state];
+    const word = { open: "Connected", connecting: "Connecting…", waiting: "Reconnecting…", closed: "Disconnected" }[
+      state
+    ];
     if (badgeText.textContent !== word) badgeText.textContent = word;
     const bad = state === "closed" || (state !== "open" && Date.now() - downSince > QUIET_MS);
     banner.hidden = !bad;

@@ -277,7 +277,7 @@ export class Router {
   answer(id, answer) {
     const body = typeof answer === "string" ? { answer: wellFormed(answer) } : { ...answer };
     if (!("answer" in body) && !("content" in body)) throw new TypeError("an answer is text, or { content }");
-    const said = "content" in body ? JSON.stringify(body) : body.answer ?? "";
+    const said = "content" in body ? JSON.stringify(body) : (body.answer ?? "");
     if (byteLength(said) > this.limits.answer_bytes) {
       const message = `The answer is longer than the gateway takes (${this.limits.answer_bytes} bytes).`;
       return Promise.resolve(this.#hear(id, { status: "invalid", message }));
@@ -514,7 +514,10 @@ export class Router {
     const id = text(frame.request_id);
     const by = settler(frame.by);
     const reason = REASONS.has(/** @type {string} */ (frame.reason)) ? frame.reason : "gone";
-    this.#finish(id, /** @type {Closure} */ ({ reason, by, message: text(frame.message), mine: by?.frontend_id === this.frontendId }));
+    this.#finish(
+      id,
+      /** @type {Closure} */ ({ reason, by, message: text(frame.message), mine: by?.frontend_id === this.frontendId }),
+    );
   }
 
   /** @param {Record<string, unknown>} frame */
@@ -522,7 +525,12 @@ export class Router {
     const id = text(frame.request_id);
     const status = text(frame.status);
     if (!ACK_STATUSES.has(status)) return;
-    const ack = /** @type {Ack} */ ({ status, message: text(frame.message), state: text(frame.state), by: settler(frame.by) });
+    const ack = /** @type {Ack} */ ({
+      status,
+      message: text(frame.message),
+      state: text(frame.state),
+      by: settler(frame.by),
+    });
     // Sent again after a lost connection, and the first copy had arrived.
     if (status === "duplicate" && ack.by?.frontend_id === this.frontendId) ack.status = "accepted";
     this.#settleReply(id, ack);
@@ -561,7 +569,8 @@ export class Router {
       return earlier.promise;
     }
     if (this.#abort.signal.aborted) return Promise.resolve({ status: "unsent" });
-    if (!this.questions.has(id)) return Promise.resolve({ status: "unknown", message: "That question is not open here." });
+    if (!this.questions.has(id))
+      return Promise.resolve({ status: "unknown", message: "That question is not open here." });
     /** @type {(ack: Ack) => void} */
     let resolve = () => {};
     /** @type {Promise<Ack>} */
@@ -597,10 +606,13 @@ export class Router {
    */
   #sendReplySoon(id, reply) {
     clearTimeout(reply.timer);
-    reply.timer = setTimeout(() => {
-      reply.sentOn = null;
-      this.#sendReply(id);
-    }, Math.random() * RETRY_BASE_MS * 2 ** reply.sends);
+    reply.timer = setTimeout(
+      () => {
+        reply.sentOn = null;
+        this.#sendReply(id);
+      },
+      Math.random() * RETRY_BASE_MS * 2 ** reply.sends,
+    );
   }
 
   /**
@@ -623,7 +635,10 @@ export class Router {
         this.#finish(id, { reason: "answered", by: ack.by, mine: false });
         break;
       case "too_late":
-        this.#finish(id, /** @type {Closure} */ ({ reason: REASONS.has(ack.state ?? "") ? ack.state : "timed_out", mine: false }));
+        this.#finish(
+          id,
+          /** @type {Closure} */ ({ reason: REASONS.has(ack.state ?? "") ? ack.state : "timed_out", mine: false }),
+        );
         break;
       case "unknown":
         this.#finish(id, { reason: "unknown", mine: false });
@@ -663,7 +678,8 @@ export class Router {
     const draft = this.#drafts.get(id);
     if (!draft) return;
     draft.timer = undefined;
-    if (byteLength(draft.text) <= this.limits.draft_bytes) this.#send({ type: "draft", request_id: id, text: draft.text });
+    if (byteLength(draft.text) <= this.limits.draft_bytes)
+      this.#send({ type: "draft", request_id: id, text: draft.text });
   }
 
   /** @param {string} id */
@@ -749,12 +765,16 @@ function text(value) {
  * @returns {Record<string, unknown> | null}
  */
 function record(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? /** @type {Record<string, unknown>} */ (value) : null;
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? /** @type {Record<string, unknown>} */ (value)
+    : null;
 }
 
 /** @param {unknown} value */
 function numbers(value) {
-  return Object.fromEntries(Object.entries(record(value) ?? {}).filter(([, number]) => typeof number === "number" && number > 0));
+  return Object.fromEntries(
+    Object.entries(record(value) ?? {}).filter(([, number]) => typeof number === "number" && number > 0),
+  );
 }
 
 /**
@@ -839,7 +859,9 @@ function socketUrl(url) {
  * @param {URL} url */
 function rememberedId(url) {
   const key = `frontend-router:${url.origin}${url.pathname}`;
-  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const fresh = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
   try {
     const known = sessionStorage.getItem(key);
     if (known) return known;

@@ -26,7 +26,9 @@ export function history(container, counter) {
   function draw() {
     counter.textContent = String(entries.length);
     if (!entries.length) {
-      container.replaceChildren(element("p", { class: "history-empty" }, "What you answer in this tab is listed here."));
+      container.replaceChildren(
+        element("p", { class: "history-empty" }, "What you answer in this tab is listed here."),
+      );
       return;
     }
     container.replaceChildren(...entries.map(line));
@@ -58,12 +60,17 @@ function line(done) {
     element(
       "summary",
       {},
-      element("span", { class: done.good ? "outcome good" : "outcome" }, icon(done.good ? "check" : "clock"), done.outcome),
-      element("span", { class: "row-text" }, beginning(done.question, 160)),
+      element(
+        "span",
+        { class: done.good ? "outcome good" : "outcome" },
+        icon(done.good ? "check" : "clock"),
+        done.outcome,
+      ),
+      element("span", { class: "done-text", dir: "auto" }, beginning(done.question, 160)),
       element("span", { class: "hint" }, `${done.asker} · ${timeAgo(Date.now() - done.at)}`),
     ),
-    element("p", { class: "done-question" }, done.question),
-    done.said && element("pre", { class: "done-said" }, done.said),
+    element("p", { class: "done-question", dir: "auto" }, done.question),
+    done.said && element("pre", { class: "done-said", dir: "auto" }, done.said),
     done.said && copyButton(done.said, "Copy"),
   );
 }

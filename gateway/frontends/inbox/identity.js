@@ -26,7 +26,13 @@ export function identityDialog(dialog, onChange) {
   form.querySelector("#identity-cancel")?.addEventListener("click", () => dialog.close("cancel"));
   dialog.addEventListener("close", () => {
     if (dialog.returnValue !== "save") return;
-    const identity = made(user.value.trim(), groups.value.split(",").map((group) => group.trim()).filter(Boolean));
+    const identity = made(
+      user.value.trim(),
+      groups.value
+        .split(",")
+        .map((group) => group.trim())
+        .filter(Boolean),
+    );
     try {
       localStorage.setItem(KEY, JSON.stringify(identity));
     } catch {

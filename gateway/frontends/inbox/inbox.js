@@ -125,7 +125,14 @@ router.on("notice", (notice) => toast(notice));
 
 router.on("fault", (fault) => {
   if (fault.requestId) return;
-  toast({ id: "", title: "The gateway refused a message", message: fault.message || fault.code, level: "warning", from: { subject: "" }, createdAt: 0 });
+  toast({
+    id: "",
+    title: "The gateway refused a message",
+    message: fault.message || fault.code,
+    level: "warning",
+    from: { subject: "" },
+    createdAt: 0,
+  });
 });
 
 /**
@@ -256,7 +263,9 @@ function showCount(open) {
 /** The question that moves up when the selected one has left. */
 function successor() {
   const left = card?.entry;
-  const after = left ? order.find((entry) => entry.question.createdAt >= left.question.createdAt && !entry.closing) : undefined;
+  const after = left
+    ? order.find((entry) => entry.question.createdAt >= left.question.createdAt && !entry.closing)
+    : undefined;
   return (after ?? order.find((entry) => !entry.closing) ?? order[0])?.question.id ?? "";
 }
 
@@ -267,6 +276,7 @@ function drawStage() {
   card = entry ? makeCard(entry, followed) : null;
   cardPlace.replaceChildren(...(card ? [card.element] : []));
   existing("welcome").hidden = Boolean(card);
+  const wasEmpty = panes.classList.contains("empty");
   panes.classList.toggle("empty", !card);
   if (!entry || !card) {
     greeting.say(router.state === "open", answeredHere);
@@ -275,6 +285,8 @@ function drawStage() {
     return;
   }
   stage.scrollTop = 0;
+  // On a phone that showed nothing there is no list to choose from.
+  if (wasEmpty && order.length === 1) panes.dataset.screen = "card";
   markOpened(entry);
   placeCursor();
 }
@@ -363,18 +375,51 @@ function stepBack() {
 
 listenForKeys(
   [
-    { keys: ["j", "ArrowDown"], shown: ["j", "↓"], does: "Next question", action: (event) => inScrollable(event) ? false : move(1) },
-    { keys: ["k", "ArrowUp"], shown: ["k", "↑"], does: "Question before", action: (event) => inScrollable(event) ? false : move(-1) },
-    { keys: [..."123456789"], shown: ["1", "…", "9"], does: "Point at a choice; Enter answers with it", action: (event) => card?.choose(Number(event.key)) ?? false },
-    { keys: ["Enter", "a"], shown: ["↵", "a"], does: "Go to the answer", action: (event) => (event.key === "Enter" && onControl(event.target) ? false : focusAnswer()) },
-    { keys: ["Enter"], shown: ["Mod", "↵"], does: "Send the answer", mod: true, whileTyping: true, action: () => (card ? card.submit() : false) },
+    {
+      keys: ["j", "ArrowDown"],
+      shown: ["j", "↓"],
+      does: "Next question",
+      action: (event) => (inScrollable(event) ? false : move(1)),
+    },
+    {
+      keys: ["k", "ArrowUp"],
+      shown: ["k", "↑"],
+      does: "Question before",
+      action: (event) => (inScrollable(event) ? false : move(-1)),
+    },
+    {
+      keys: [..."123456789"],
+      shown: ["1", "…", "9"],
+      does: "Point at a choice; Enter answers with it",
+      action: (event) => card?.choose(Number(event.key)) ?? false,
+    },
+    {
+      keys: ["Enter", "a"],
+      shown: ["↵", "a"],
+      does: "Go to the answer",
+      action: (event) => (event.key === "Enter" && onControl(event.target) ? false : focusAnswer()),
+    },
+    {
+      keys: ["Enter"],
+      shown: ["Mod", "↵"],
+      does: "Send the answer",
+      mod: true,
+      whileTyping: true,
+      action: () => (card ? card.submit() : false),
+    },
     { keys: ["x"], shown: ["x"], does: "Decline the question", action: () => (card ? card.startRejecting() : false) },
     { keys: ["Escape"], shown: ["Esc"], does: "Step back", whileTyping: true, action: stepBack },
-    { keys: ["h"], shown: ["h"], does: "Waiting or done", action: () => showTab(existing("history").hidden ? "history" : "waiting") },
+    {
+      keys: ["h"],
+      shown: ["h"],
+      does: "Waiting or done",
+      action: () => showTab(existing("history").hidden ? "history" : "waiting"),
+    },
     { keys: ["t"], shown: ["t"], does: "Light or dark", action: () => existing("theme-button").click() },
     { keys: ["?"], shown: ["?"], does: "This help", action: () => existing("help").showModal() },
   ],
   existing("help-keys"),
+  existing("single-keys"),
 );
 
 function focusAnswer() {
@@ -390,7 +435,11 @@ function onControl(target) {
 /** The arrows scroll a text that is longer than its box.
  * @param {KeyboardEvent} event */
 function inScrollable(event) {
-  return event.key.startsWith("Arrow") && event.target instanceof Element && event.target.closest("pre, .history, [role=tab]") !== null;
+  return (
+    event.key.startsWith("Arrow") &&
+    event.target instanceof Element &&
+    event.target.closest("pre, .history, [role=tab]") !== null
+  );
 }
 
 draw();

@@ -35,9 +35,14 @@ export function notifications(button, onOpen) {
   function drawButton() {
     const blocked = supported && Notification.permission === "denied";
     const label = isOn() ? "Notifying you" : blocked ? "Blocked by the browser" : "Notify me";
-    button.replaceChildren(icon(isOn() ? "bell" : "bell-off"), Object.assign(document.createElement("span"), { className: "tool-label", textContent: label }));
+    button.replaceChildren(
+      icon(isOn() ? "bell" : "bell-off"),
+      Object.assign(document.createElement("span"), { className: "tool-label", textContent: label }),
+    );
     button.setAttribute("aria-pressed", String(isOn()));
-    button.title = blocked ? "Allow notifications for this page in the browser's settings." : "Desktop notifications while this page is out of sight";
+    button.title = blocked
+      ? "Allow notifications for this page in the browser's settings."
+      : "Desktop notifications while this page is out of sight";
     button.disabled = blocked;
     button.hidden = !supported;
   }
@@ -56,7 +61,12 @@ export function notifications(button, onOpen) {
       notify("", `${count(open.length, "question")} for you`, "Agents are waiting in the inbox.");
       return;
     }
-    for (const question of open) notify(question.id, question.from.name || question.from.subject || "An agent asks", beginning(question.text, 180));
+    for (const question of open)
+      notify(
+        question.id,
+        question.from.name || question.from.subject || "An agent asks",
+        beginning(question.text, 180),
+      );
   }
 
   /**
@@ -65,7 +75,8 @@ export function notifications(button, onOpen) {
    * @param {string} body
    */
   function notify(id, title, body) {
-    const notification = new Notification(title, { body, tag: id || "burst", icon: "icon.svg" });
+    const notification = attempt(() => new Notification(title, { body, tag: id || "burst", icon: "icon.svg" }));
+    if (!notification) return;
     notification.onclick = () => {
       window.focus();
       if (id) onOpen(id);
@@ -125,18 +136,24 @@ function dotted() {
 }
 
 function remembered() {
-  try {
-    return localStorage.getItem(WANTED);
-  } catch {
-    return null;
-  }
+  return attempt(() => localStorage.getItem(WANTED));
 }
 
 /** @param {string} value */
 function remember(value) {
+  attempt(() => localStorage.setItem(WANTED, value));
+}
+
+/**
+ * Storage may be off, and some phones refuse to make a notification.
+ * @template T
+ * @param {() => T} action
+ * @returns {T | undefined}
+ */
+function attempt(action) {
   try {
-    localStorage.setItem(WANTED, value);
+    return action();
   } catch {
-    // Storage is off: the choice lasts as long as the page.
+    return undefined;
   }
 }

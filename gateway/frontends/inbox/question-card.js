@@ -39,11 +39,24 @@ export function questionCard(entry, actions, followed) {
   const verdict = element("div", { class: "verdict", role: "status" });
   const refusal = refusalForm(entry, actions, () => showRefusal(false));
   const sendButton = element("button", { class: "button primary", type: "submit" }, "Send answer");
-  const rejectButton = element("button", { class: "button quiet", type: "button", on: { click: () => showRefusal(true) } }, "Decline…");
-  const hint = editor.picks ? element("span", { class: "keys-hint keyboard-only" }, keyCap("1"), "… then ", keyCap("↵")) : element("span", { class: "keys-hint keyboard-only" }, keyCap("Mod"), keyCap("↵"));
-  const actionsRow = element("div", { class: "actions" }, rejectButton, element("span", { class: "gap" }), hint, !editor.picks && sendButton);
+  const rejectButton = element(
+    "button",
+    { class: "button quiet", type: "button", on: { click: () => showRefusal(true) } },
+    "Decline…",
+  );
+  const hint = editor.picks
+    ? element("span", { class: "keys-hint keyboard-only" }, keyCap("1"), "… then ", keyCap("↵"))
+    : element("span", { class: "keys-hint keyboard-only" }, keyCap("Mod"), keyCap("↵"));
+  const actionsRow = element(
+    "div",
+    { class: "actions" },
+    rejectButton,
+    element("span", { class: "gap" }),
+    hint,
+    !editor.picks && sendButton,
+  );
   const answer = element("form", { class: "answer", noValidate: true }, editor.element, actionsRow);
-  const title = element("h2", { class: "question", id: "question-text", tabIndex: -1 }, question.text);
+  const title = element("h2", { class: "question", id: "question-text", tabIndex: -1, dir: "auto" }, question.text);
   title.classList.toggle("long", question.text.length > 240);
   const card = element(
     "article",
@@ -91,7 +104,10 @@ export function questionCard(entry, actions, followed) {
       /** @type {HTMLButtonElement} */ (control).disabled = busy;
     }
     for (const choice of answer.querySelectorAll(".choice")) {
-      choice.classList.toggle("chosen", phase !== "open" && /** @type {HTMLButtonElement} */ (choice).value === entry.said);
+      choice.classList.toggle(
+        "chosen",
+        phase !== "open" && /** @type {HTMLButtonElement} */ (choice).value === entry.said,
+      );
     }
     if (busy) refusal.element.hidden = true;
     answer.hidden = phase === "closed" ? !editor.picks && !editor.draft() : !refusal.element.hidden;
@@ -106,9 +122,13 @@ export function questionCard(entry, actions, followed) {
     let words = "";
     let tone = "plain";
     if (phase === "sending") words = "Sending…";
-    else if (phase === "unsent") words = "No connection right now. Your answer is kept and goes out by itself; sending again replaces it.";
+    else if (phase === "unsent")
+      words = "No connection right now. Your answer is kept and goes out by itself; sending again replaces it.";
     else if (phase === "open" && lastAck) {
-      words = lastAck.status === "unacknowledged" ? "The gateway did not confirm the answer. Try again." : lastAck.message || "The gateway did not take this answer.";
+      words =
+        lastAck.status === "unacknowledged"
+          ? "The gateway did not confirm the answer. Try again."
+          : lastAck.message || "The gateway did not take this answer.";
       tone = "bad";
     }
     status.dataset.tone = tone;
@@ -122,7 +142,12 @@ export function questionCard(entry, actions, followed) {
     const kept = closing.mine ? "" : entry.said || entry.typed;
     verdict.append(
       icon(closing.tone === "good" ? "check" : closing.tone === "bad" ? "clock" : "people"),
-      element("div", { class: "verdict-words" }, element("strong", {}, closing.words), closing.detail && element("span", {}, closing.detail)),
+      element(
+        "div",
+        { class: "verdict-words" },
+        element("strong", {}, closing.words),
+        closing.detail && element("span", {}, closing.detail),
+      ),
       kept ? copyButton(kept, "Copy your text") : "",
       closing.mine ? "" : element("button", { class: "button", type: "button", on: { click: actions.onNext } }, "Next"),
     );
@@ -134,8 +159,12 @@ export function questionCard(entry, actions, followed) {
     entry,
     update,
     tick: clock.tick,
-    /** Put the cursor where the answer goes; on a phone only the eye. */
-    focusAnswer: () => (question.phase === "closed" ? title.focus() : refusal.element.hidden ? editor.focus() : refusal.focus()),
+    /** Put the cursor where the answer goes; where none goes any more, move on. */
+    focusAnswer() {
+      if (question.phase === "closed") actions.onNext();
+      else if (refusal.element.hidden) editor.focus();
+      else refusal.focus();
+    },
     focusTitle: () => title.focus({ preventScroll: true }),
     choose: editor.choose,
     picks: editor.picks,
@@ -164,7 +193,12 @@ function headOf({ question }, clock) {
     "header",
     { class: "card-head" },
     avatar(asker),
-    element("div", { class: "who" }, element("span", { class: "asker" }, asker), element("span", { class: "hint" }, details.filter(Boolean).join(" · "))),
+    element(
+      "div",
+      { class: "who" },
+      element("span", { class: "asker" }, asker),
+      element("span", { class: "hint" }, details.filter(Boolean).join(" · ")),
+    ),
     clock,
   );
 }
@@ -172,7 +206,12 @@ function headOf({ question }, clock) {
 /** @param {string} context */
 function contextOf(context) {
   if (!context) return null;
-  return element("details", { class: "context", open: true }, element("summary", {}, "Context"), element("pre", { tabIndex: 0, "aria-label": "Context" }, context));
+  return element(
+    "details",
+    { class: "context", open: true },
+    element("summary", {}, "Context"),
+    element("pre", { tabIndex: 0, dir: "auto", "aria-label": "Context" }, context),
+  );
 }
 
 /**
@@ -181,11 +220,26 @@ function contextOf(context) {
  * @param {() => void} onBack
  */
 function refusalForm(entry, actions, onBack) {
-  const reason = element("textarea", { id: "refusal-reason", rows: 2, maxLength: 2000, placeholder: "The agent is told this." });
+  const reason = element("textarea", {
+    id: "refusal-reason",
+    rows: 2,
+    maxLength: 2000,
+    placeholder: "The agent is told this.",
+  });
   const form = element(
     "form",
     { class: "refusal", hidden: true, noValidate: true },
-    element("div", { class: "field" }, element("label", { htmlFor: reason.id }, "Why do you decline? ", element("span", { class: "optional" }, "optional")), reason),
+    element(
+      "div",
+      { class: "field" },
+      element(
+        "label",
+        { htmlFor: reason.id },
+        "Why do you decline? ",
+        element("span", { class: "optional" }, "optional"),
+      ),
+      reason,
+    ),
     element(
       "div",
       { class: "actions" },

@@ -35,7 +35,10 @@ export function questionList(container, onPick) {
   function draw() {
     drawing = 0;
     const first = Math.max(0, Math.floor(container.scrollTop / rowHeight) - SPARE_ROWS);
-    const last = Math.min(entries.length, Math.ceil((container.scrollTop + container.clientHeight) / rowHeight) + SPARE_ROWS);
+    const last = Math.min(
+      entries.length,
+      Math.ceil((container.scrollTop + container.clientHeight) / rowHeight) + SPARE_ROWS,
+    );
     const visible = new Set();
     for (let index = first; index < last; index += 1) {
       const entry = entries[index];
@@ -111,7 +114,7 @@ function row(entry) {
     avatar(asker),
     element("span", { class: "row-asker" }, beginning(asker, 80)),
     clock,
-    element("span", { class: "row-text" }, beginning(question.text, 200)),
+    element("span", { class: "row-text", dir: "auto" }, beginning(question.text, 200)),
     note,
   );
 

@@ -138,8 +138,14 @@ function resolve(schema, root) {
   while (isRecord(found) && typeof found.$ref === "string" && seen++ < 8) {
     const { $ref, ...beside } = found;
     if (!$ref.startsWith("#/")) return beside;
-    const path = $ref.slice(2).split("/").map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-    const target = path.reduce((/** @type {any} */ at, part) => (isRecord(at) && Object.hasOwn(at, part) ? at[part] : undefined), root);
+    const path = $ref
+      .slice(2)
+      .split("/")
+      .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const target = path.reduce(
+      (/** @type {any} */ at, part) => (isRecord(at) && Object.hasOwn(at, part) ? at[part] : undefined),
+      root,
+    );
     found = isRecord(target) ? { ...target, ...beside } : beside;
   }
   return isRecord(found) ? found : {};
@@ -183,11 +189,17 @@ function problemWithText(schema, value) {
 
 /** @type {Record<string, { test: (value: string) => boolean, problem: string }>} */
 const FORMATS = {
-  email: { test: (value) => /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/.test(value), problem: "An e-mail address, like ada@example.com." },
+  email: {
+    test: (value) => /^[^\s@]+@[^\s@.]+(\.[^\s@.]+)*$/.test(value),
+    problem: "An e-mail address, like ada@example.com.",
+  },
   uri: { test: (value) => URL.canParse(value), problem: "A whole address, like https://example.com." },
   url: { test: (value) => URL.canParse(value), problem: "A whole address, like https://example.com." },
   date: { test: isDate, problem: "A date, like 2026-03-31." },
-  time: { test: (value) => /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/i.test(value), problem: "A time, like 14:30." },
+  time: {
+    test: (value) => /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/i.test(value),
+    problem: "A time, like 14:30.",
+  },
   "date-time": { test: (value) => !Number.isNaN(Date.parse(value)), problem: "A date and a time." },
 };
 
@@ -212,7 +224,8 @@ function problemWithNumber(schema, value, whole) {
   if (value >= schema.exclusiveMaximum) return `Less than ${schema.exclusiveMaximum}.`;
   if (schema.multipleOf > 0) {
     const steps = value / schema.multipleOf;
-    if (Math.abs(steps - Math.round(steps)) > 1e-9 * Math.max(1, Math.abs(steps))) return `A multiple of ${schema.multipleOf}.`;
+    if (Math.abs(steps - Math.round(steps)) > 1e-9 * Math.max(1, Math.abs(steps)))
+      return `A multiple of ${schema.multipleOf}.`;
   }
   return "";
 }
@@ -224,7 +237,8 @@ function problemWithNumber(schema, value, whole) {
 function problemWithLength(schema, value) {
   if (value.length < schema.minItems) return `At least ${schema.minItems}.`;
   if (value.length > schema.maxItems) return `At most ${schema.maxItems}.`;
-  if (schema.uniqueItems && new Set(value.map((item) => JSON.stringify(item))).size < value.length) return "Each only once.";
+  if (schema.uniqueItems && new Set(value.map((item) => JSON.stringify(item))).size < value.length)
+    return "Each only once.";
   return "";
 }
 
@@ -245,7 +259,11 @@ function matches(pattern, value) {
 
 /** @param {string} key */
 function inWords(key) {
-  const words = key.replace(/([a-z\d])([A-Z])/g, "$1 $2").replace(/[_-]+/g, " ").trim().toLowerCase();
+  const words = key
+    .replace(/([a-z\d])([A-Z])/g, "$1 $2")
+    .replace(/[_-]+/g, " ")
+    .trim()
+    .toLowerCase();
   return words && words[0].toUpperCase() + words.slice(1);
 }
 

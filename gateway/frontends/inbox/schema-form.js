@@ -41,7 +41,7 @@ export function schemaForm(schema) {
     content() {
       const wrong = control.firstWrong();
       wrong?.focus();
-      return wrong ? null : control.read() ?? {};
+      return wrong ? null : (control.read() ?? {});
     },
     draft: () => JSON.stringify(control.raw()),
     /** @param {string} draft */
@@ -72,7 +72,9 @@ function groupControl(group) {
   const legend = group.key && element("legend", {}, group.label);
   const hint = group.hint && element("p", { class: "hint" }, group.hint);
   const collect = (/** @type {(control: Control) => any} */ take) =>
-    Object.fromEntries(controls.map(({ key, control }) => [key, take(control)]).filter(([, value]) => value !== undefined));
+    Object.fromEntries(
+      controls.map(({ key, control }) => [key, take(control)]).filter(([, value]) => value !== undefined),
+    );
   const raw = () => collect((control) => control.raw());
   const untouched = JSON.stringify(raw());
   // A group that may be absent, and that nobody touched, asks for nothing.
@@ -146,7 +148,13 @@ function valueControl(field) {
 function frameFor(field, id, inputs, notes, marker) {
   const after = notes.filter((note) => note);
   if (inputs.grouped) {
-    return element("fieldset", { class: "field" }, element("legend", {}, field.label, marker), inputs.element, .../** @type {Node[]} */ (after));
+    return element(
+      "fieldset",
+      { class: "field" },
+      element("legend", {}, field.label, marker),
+      inputs.element,
+      .../** @type {Node[]} */ (after),
+    );
   }
   if (field.kind === "boolean") {
     const label = element("label", { class: "switch" }, inputs.element, element("span", {}, field.label));
@@ -225,7 +233,11 @@ function textInput(field, id) {
   const initial = typeof field.initial === "string" ? field.initial : undefined;
   const known = Object.hasOwn(INPUTS, format ?? "") ? INPUTS[format] : undefined;
   if (!known && !pattern && !(maxLength <= 120)) {
-    return textual(element("textarea", { id, rows: 1, placeholder, required: field.required }), (text) => text, initial);
+    return textual(
+      element("textarea", { id, rows: 1, placeholder, required: field.required }),
+      (text) => text,
+      initial,
+    );
   }
   const input = element("input", { id, type: "text", placeholder, required: field.required, ...known });
   if (format === "date-time") return textual(input, momentOf, localMoment(initial));
@@ -263,8 +275,20 @@ function numberInput(field, id) {
   const { minimum, maximum, multipleOf } = field.schema;
   const step = multipleOf ?? (field.kind === "integer" ? 1 : "any");
   const inputMode = field.kind === "integer" && minimum >= 0 ? "numeric" : "decimal";
-  const input = element("input", { id, type: "number", min: minimum, max: maximum, step, inputMode, required: field.required });
-  return textual(input, (text) => (text === "" ? NaN : Number(text)), typeof field.initial === "number" ? String(field.initial) : undefined);
+  const input = element("input", {
+    id,
+    type: "number",
+    min: minimum,
+    max: maximum,
+    step,
+    inputMode,
+    required: field.required,
+  });
+  return textual(
+    input,
+    (text) => (text === "" ? NaN : Number(text)),
+    typeof field.initial === "number" ? String(field.initial) : undefined,
+  );
 }
 
 /**
@@ -309,11 +333,25 @@ function choiceInputs(field, id, type) {
   const single = type === "radio";
   const chosen = single ? [field.initial] : [field.initial ?? []].flat();
   const inputs = field.options.map((option, index) =>
-    element("input", { type, name: id, value: String(index), checked: chosen.some((value) => same(value, option.value)) }),
+    element("input", {
+      type,
+      name: id,
+      value: String(index),
+      checked: chosen.some((value) => same(value, option.value)),
+    }),
   );
-  const labels = inputs.map((input, index) => element("label", { class: "pick" }, input, element("span", {}, field.options[index].label)));
+  const labels = inputs.map((input, index) =>
+    element("label", { class: "pick" }, input, element("span", {}, field.options[index].label)),
+  );
   if (single && !field.required) {
-    labels.push(element("label", { class: "pick" }, element("input", { type, name: id, value: "" }), element("span", {}, "No answer")));
+    labels.push(
+      element(
+        "label",
+        { class: "pick" },
+        element("input", { type, name: id, value: "" }),
+        element("span", {}, "No answer"),
+      ),
+    );
   }
   const picked = () => inputs.flatMap((input, index) => (input.checked ? [field.options[index].value] : []));
   return {
@@ -338,7 +376,11 @@ function choiceInputs(field, id, type) {
  */
 function listInput(field, id) {
   const input = element("textarea", { id, rows: 2, placeholder: "One on each line", required: field.required });
-  const parse = (/** @type {string} */ text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+  const parse = (/** @type {string} */ text) =>
+    text
+      .split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
   return textual(input, parse, Array.isArray(field.initial) ? field.initial.join("\n") : undefined);
 }
 

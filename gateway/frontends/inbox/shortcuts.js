@@ -21,8 +21,10 @@ import { element, isApple, keyCap } from "./elements.js";
 /**
  * @param {Shortcut[]} shortcuts
  * @param {HTMLElement} help  a <dl> to list them in
+ * @param {HTMLInputElement} singleKeys  switches off what a voice or a cat may press by mistake
  */
-export function listenForKeys(shortcuts, help) {
+export function listenForKeys(shortcuts, help, singleKeys) {
+  rememberSwitch(singleKeys);
   help.replaceChildren(
     ...shortcuts.flatMap(({ shown, does }) => [element("dt", {}, ...shown.map(keyCap)), element("dd", {}, does)]),
   );
@@ -32,11 +34,25 @@ export function listenForKeys(shortcuts, help) {
     if (event.altKey || (event.ctrlKey && event.metaKey) || (!mod && (event.ctrlKey || event.metaKey))) return;
     const typing = isTyping(event.target);
     for (const shortcut of shortcuts) {
-      if (Boolean(shortcut.mod) !== mod || (typing && !shortcut.whileTyping) || !shortcut.keys.includes(event.key)) continue;
+      if (!shortcut.mod && !singleKeys.checked && event.key !== "Escape") continue;
+      if (Boolean(shortcut.mod) !== mod || (typing && !shortcut.whileTyping) || !shortcut.keys.includes(event.key))
+        continue;
       if (shortcut.action(event) !== false) event.preventDefault();
       return;
     }
   });
+}
+
+const KEY = "frontend-router.single-keys";
+
+/** @param {HTMLInputElement} input */
+function rememberSwitch(input) {
+  try {
+    input.checked = localStorage.getItem(KEY) !== "off";
+    input.addEventListener("change", () => localStorage.setItem(KEY, input.checked ? "on" : "off"));
+  } catch {
+    // Storage is off: the choice lasts as long as the page.
+  }
 }
 
 /** @param {EventTarget | null} target */

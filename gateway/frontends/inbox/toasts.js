@@ -42,7 +42,11 @@ export function toasts(container) {
         element("p", {}, notice.message.slice(0, MAX_LENGTH)),
         notice.title && asker && element("span", { class: "hint" }, asker),
       ),
-      element("button", { class: "tool", type: "button", "aria-label": "Dismiss", on: { click: () => leave(toast) } }, icon("close")),
+      element(
+        "button",
+        { class: "tool", type: "button", "aria-label": "Dismiss", on: { click: () => leave(toast) } },
+        icon("close"),
+      ),
     );
     container.append(toast);
     if (notice.level === "error") return;

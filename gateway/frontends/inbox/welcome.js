@@ -28,37 +28,56 @@ export async function gatewayConfig() {
  * @param {Config} config
  */
 export function welcome(container, config) {
-  const url = typeof config.mcp_url === "string" ? config.mcp_url : `${location.protocol}//${location.hostname}:8081/mcp`;
+  const url =
+    typeof config.mcp_url === "string" ? config.mcp_url : `${location.protocol}//${location.hostname}:8081/mcp`;
   const title = element("h2", {});
   const words = element("p", { class: "welcome-words" });
   const ways = [
     { name: "Claude Code", text: `claude mcp add --transport http frontend-router ${url}` },
-    { name: "Any MCP client", text: JSON.stringify({ mcpServers: { "frontend-router": { type: "http", url } } }, null, 2) },
+    {
+      name: "Any MCP client",
+      text: JSON.stringify({ mcpServers: { "frontend-router": { type: "http", url } } }, null, 2),
+    },
     { name: "A terminal", text: 'frontend-router ask "Ship it?" --choice yes --choice no' },
   ];
+  const instructions = element(
+    "details",
+    { class: "connect-agent", open: true },
+    element("summary", {}, "Point an agent at this gateway"),
+    element("p", { class: "hint" }, "It speaks MCP over streamable HTTP at"),
+    snippet(url),
+    ...ways.map((way) => element("details", { class: "way" }, element("summary", {}, way.name), snippet(way.text))),
+    element(
+      "p",
+      { class: "hint" },
+      "Then let it call the tool ",
+      element("code", {}, "ask_user"),
+      ". Its question appears here, and your answer goes back to it.",
+    ),
+  );
   container.replaceChildren(
     element("div", { class: "welcome-picture" }, icon("tray")),
     title,
     words,
-    element(
-      "section",
-      { class: "connect-agent", "aria-label": "Point an agent at this gateway" },
-      element("h3", {}, "Point an agent at this gateway"),
-      element("p", { class: "hint" }, "It speaks MCP over streamable HTTP at"),
-      snippet(url),
-      ...ways.map((way) => element("details", { class: "way" }, element("summary", {}, way.name), snippet(way.text))),
-      element("p", { class: "hint" }, "Then let it call the tool ", element("code", {}, "ask_user"), ". Its question appears here, and your answer goes back to it."),
-    ),
+    instructions,
     config.version ? element("p", { class: "version" }, `frontend-router ${config.version}`) : "",
   );
 
+  let answeredBefore = false;
   return {
     /**
      * @param {boolean} connected
      * @param {boolean} busyBefore  something was answered in this tab
      */
     say(connected, busyBefore) {
-      title.textContent = connected ? (busyBefore ? "All answered" : "Nothing waits for you") : "Reaching for the gateway…";
+      title.textContent = connected
+        ? busyBefore
+          ? "All answered"
+          : "Nothing waits for you"
+        : "Reaching for the gateway…";
+      // Whoever has answered knows how agents come here.
+      if (busyBefore && !answeredBefore) instructions.open = false;
+      answeredBefore = busyBefore;
       words.textContent = connected
         ? "Leave this page open: a question appears here the moment an agent asks."
         : "Questions appear here as soon as the connection is there.";
