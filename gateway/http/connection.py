@@ -133,16 +133,22 @@ class HttpConnection:
     def _advance(self, data: bytes) -> None:
         """Serve the requests in ``data`` until one has to wait for its response."""
         try:
-            while data and self._response is None and self._connection.is_open:
+            while data and self._response is None and self._is_ours():
                 data = self._step(data)
         except RefusedError as refused:
             self._refuse(refused)
             return
         if data and self._connection.is_open:
-            if self._response is not None:
+            if self._connection.protocol is not self:
+                # One of the requests was an upgrade: what follows is not HTTP.
+                self._connection.protocol.data_received(data)
+            elif self._response is not None:
                 self._hold(data)
             else:
                 self._buffer = data
+
+    def _is_ours(self) -> bool:
+        return self._connection.is_open and self._connection.protocol is self
 
     def _step(self, data: bytes) -> bytes:
         """Take one head, or a piece of a body, from ``data``; return the rest.
@@ -254,8 +260,8 @@ class HttpConnection:
         self._response = None
         early, self._buffer = self._buffer, b""
         self._connection.protocol = protocol = make(self._connection)
-        self._connection.resume_reading()
         if early:
+            self._connection.resume_reading()
             protocol.data_received(early)
 
     # -- refusals and deadlines

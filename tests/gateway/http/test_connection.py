@@ -1,0 +1,350 @@
+"""HTTP/1.1 as a protocol object: what goes in, what comes out, and when it ends."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.http.access import Allowlist
+from gateway.http.access import Settings as AccessSettings
+from gateway.http.connection import HttpConnection, Site
+from gateway.http.head import Heads, Limits
+from gateway.http.messages import Head, Request, Responder
+from tests.wire import Clock, Wire
+
+HOST = b"Host: localhost:8080\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+def post(body: bytes, *fields: bytes, path: bytes = b"/") -> bytes:
+    lines = b"".join(field + b"\r\n" for field in fields)
+    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n%b\r\n%b" % (path, HOST, len(body), lines, body)
+
+
+class Peer:
+    """One connection and the handler behind it."""
+
+    def __init__(self, **limits: float) -> None:
+        self.clock = Clock()
+        self.wire = Wire()
+        self.requests: list[Request] = []
+        self.responders: list[Responder] = []
+        self.observed: list[tuple[int, int]] = []
+        self.handler: Callable[[Request, Responder], None] = lambda _r, _s: None
+        settings = Limits(**limits)  # type: ignore[arg-type]
+        self.site = Site(
+            self._handle,
+            Heads(settings, Allowlist(AccessSettings(), [8080])),
+            settings,
+            self.clock.timers,
+            self._observe,
+        )
+        self.http: HttpConnection = self.wire.speak(lambda c: HttpConnection(self.site, c))
+
+    def _handle(self, request: Request, responder: Responder) -> None:
+        self.requests.append(request)
+        self.responders.append(responder)
+        self.handler(request, responder)
+
+    def _observe(self, _head: Head | None, status: int, _seconds: float, size: int) -> None:
+        self.observed.append((status, size))
+
+    def send(self, data: bytes, step: int = 0) -> None:
+        step = step or len(data) or 1
+        for at in range(0, len(data), step):
+            if self.wire.is_open:
+                self.http.data_received(data[at : at + step])
+
+    @property
+    def statuses(self) -> list[int]:
+        return [int(part[:3]) for part in self.wire.sent.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
+
+
+def echo(request: Request, responder: Responder) -> None:
+    responder.respond(200, request.body or request.head.path.encode())
+
+
+@pytest.mark.parametrize("step", [0, 1, 7])
+def test_a_request_comes_whole_however_it_is_cut(peer: Peer, step: int) -> None:
+    peer.handler = echo
+    peer.send(post(b"hello world"), step)
+    assert peer.requests[0].body == b"hello world"
+    assert peer.wire.sent.endswith(b"\r\n\r\nhello world")
+    assert peer.wire.is_open
+
+
+@pytest.mark.parametrize("step", [0, 1, 5])
+def test_pipelined_requests_are_answered_in_order(peer: Peer, step: int) -> None:
+    peer.handler = echo
+    chunked = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"
+    peer.send(post(b"one") + chunked + GET + post(b"four"), step)
+    assert [request.body for request in peer.requests] == [b"one", b"two", b"", b"four"]
+    assert peer.statuses == [200] * 4
+
+
+def test_the_next_request_waits_for_the_response_before_it(peer: Peer) -> None:
+    peer.send(post(b"one") + post(b"two"))
+    assert len(peer.requests) == 1
+    peer.responders[0].respond(200, b"1")
+    assert len(peer.requests) == 2
+    peer.responders[1].respond(200, b"2")
+    assert peer.wire.sent.index(b"\r\n1") < peer.wire.sent.index(b"\r\n2")
+
+
+def test_what_is_pipelined_without_end_stays_with_the_sender(peer: Peer) -> None:
+    peer.send(GET)
+    for _ in range(40):
+        if peer.wire.reading:
+            peer.send(GET * 100)
+    assert not peer.wire.reading
+    peer.handler = echo
+    peer.responders[0].respond(200)
+    assert peer.wire.reading
+
+
+def test_head_has_the_length_and_no_body(peer: Peer) -> None:
+    peer.handler = echo
+    peer.send(GET.replace(b"GET", b"HEAD"))
+    assert b"Content-Length: 1\r\n" in peer.wire.sent
+    assert peer.wire.sent.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_body_has_no_length(peer: Peer, status: int) -> None:
+    peer.handler = lambda _request, responder: responder.respond(status)
+    peer.send(GET)
+    assert b"Content-Length" not in peer.wire.sent
+    assert peer.wire.sent.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.0\r\n\r\n", GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")]
+)
+def test_who_does_not_want_to_stay_is_told_goodbye(peer: Peer, request_: bytes) -> None:
+    peer.handler = echo
+    peer.send(request_)
+    assert b"Connection: close\r\n" in peer.wire.sent
+    assert peer.wire.closing
+
+
+def test_expect_100_gets_its_continue_before_the_body(peer: Peer) -> None:
+    peer.handler = echo
+    head, _, body = post(b"hello", b"Expect: 100-continue").partition(b"\r\n\r\n")
+    peer.send(head + b"\r\n\r\n")
+    assert peer.wire.taken() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    peer.send(body)
+    assert peer.wire.sent.endswith(b"hello")
+
+
+def test_expect_100_with_its_body_needs_no_continue(peer: Peer) -> None:
+    peer.handler = echo
+    peer.send(post(b"hello", b"Expect: 100-continue"))
+    assert peer.statuses == [200]
+
+
+def test_a_stream_is_chunked_and_the_connection_goes_on(peer: Peer) -> None:
+    peer.send(GET)
+    responder = peer.responders[0]
+    responder.start_stream(200, b"text/event-stream")
+    responder.send_piece(b"data: 1\n\n")
+    responder.send_piece(b"")
+    responder.end_stream()
+    assert peer.wire.sent.endswith(b"\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n")
+    assert peer.wire.is_open
+    peer.handler = echo
+    peer.send(GET)
+    assert peer.statuses == [200, 200]
+
+
+def test_a_stream_to_an_old_peer_ends_with_the_connection(peer: Peer) -> None:
+    peer.send(b"GET / HTTP/1.0\r\n\r\n")
+    responder = peer.responders[0]
+    responder.start_stream(200, b"text/event-stream")
+    responder.send_piece(b"data: 1\n\n")
+    responder.end_stream()
+    assert peer.wire.sent.endswith(b"\r\n\r\ndata: 1\n\n")
+    assert peer.wire.closing
+
+
+def test_an_answer_after_the_peer_left_does_nothing(peer: Peer) -> None:
+    left: list[str] = []
+    peer.send(GET)
+    responder = peer.responders[0]
+    responder.on_disconnect = lambda: left.append("left")
+    peer.wire.abort()
+    assert left == ["left"]
+    assert not responder.is_open
+    responder.respond(200, b"late")
+    responder.start_stream(200, b"text/event-stream")
+    responder.send_piece(b"late")
+    responder.end_stream()
+    assert peer.wire.sent == b""
+    assert peer.observed == [(499, 0)]
+
+
+def test_an_answer_is_given_once(peer: Peer) -> None:
+    peer.send(GET)
+    responder = peer.responders[0]
+    responder.respond(200, b"first")
+    sent = peer.wire.sent
+    responder.respond(200, b"second")
+    responder.start_stream(200, b"text/plain")
+    responder.send_piece(b"third")
+    assert peer.wire.sent == sent
+
+
+def test_on_disconnect_is_not_called_after_a_complete_response(peer: Peer) -> None:
+    left: list[str] = []
+    peer.send(GET)
+    peer.responders[0].on_disconnect = lambda: left.append("left")
+    peer.responders[0].respond(200)
+    peer.wire.abort()
+    assert left == []
+
+
+def test_a_half_closed_peer_gets_its_answer_unless_that_counts_as_leaving(peer: Peer) -> None:
+    peer.send(GET)
+    assert peer.http.eof_received()
+    peer.responders[0].leaves_at_end = True
+    assert not peer.http.eof_received()
+    idle = Peer()
+    assert not idle.http.eof_received()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n", 413),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 9999999\r\n\r\n", 413),
+        (b"GET /" + b"x" * 9000, 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_a_refusal_says_why_and_closes(peer: Peer, data: bytes, status: int) -> None:
+    peer.send(data)
+    assert peer.statuses == [status]
+    assert b"Connection: close\r\n" in peer.wire.sent
+    assert peer.wire.closing
+    assert peer.requests == []
+
+
+def test_a_refusal_behind_a_good_request_comes_behind_its_response(peer: Peer) -> None:
+    peer.send(GET + b"nonsense\r\n\r\n")
+    peer.responders[0].respond(200)
+    assert peer.statuses == [200, 400]
+
+
+def test_an_empty_line_before_a_request_is_forgiven(peer: Peer) -> None:
+    peer.handler = echo
+    peer.send(b"\r\n" + GET)
+    assert peer.statuses == [200]
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n", 5.1, [408]),
+        (post(b"hello")[:-1], 30.1, [408]),
+        (b"", 5.1, []),
+    ],
+)
+def test_who_is_too_slow_is_let_go(peer: Peer, sent: bytes, seconds: float, status: list[int]) -> None:
+    peer.send(sent)
+    peer.clock.pass_time(seconds - 0.3)
+    assert peer.wire.is_open
+    peer.clock.pass_time(0.4)
+    assert peer.statuses == status
+    assert peer.wire.closing
+
+
+def test_one_byte_at_a_time_does_not_stretch_the_deadline(peer: Peer) -> None:
+    for byte in b"GET / HTTP/1.1\r\nX: yyy":
+        peer.send(bytes([byte]))
+        peer.clock.pass_time(0.5)
+    assert peer.statuses == [408]
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(peer: Peer) -> None:
+    peer.handler = echo
+    for _ in range(5):
+        peer.send(GET)
+        peer.clock.pass_time(50)
+        assert peer.wire.is_open
+    peer.clock.pass_time(200)
+    assert peer.wire.closing
+
+
+def test_waiting_for_a_response_is_not_idleness(peer: Peer) -> None:
+    peer.send(GET)
+    peer.clock.pass_time(1000)
+    assert peer.wire.is_open
+
+
+def test_a_lost_connection_leaves_no_timer(peer: Peer) -> None:
+    for sent in (b"", b"GET", post(b"hello")[:-1], GET):
+        other = Peer()
+        other.send(sent)
+        other.wire.abort()
+        assert len(other.clock.timers) == 0
+
+
+def test_a_request_in_one_piece_arms_no_further_timer(peer: Peer) -> None:
+    peer.handler = echo
+    peer.send(GET)
+    armed = len(peer.clock.timers)
+    for _ in range(100):
+        peer.send(GET)
+    assert len(peer.clock.timers) == armed == 1
+
+
+class Taker:
+    """The protocol a connection is handed over to."""
+
+    def __init__(self, log: list[bytes]) -> None:
+        self.log = log
+
+    def data_received(self, data: bytes) -> None:
+        self.log.append(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def drained(self) -> None:
+        """Nothing waits."""
+
+    def connection_lost(self) -> None:
+        self.log.append(b"lost")
+
+
+def test_an_upgrade_takes_the_connection_and_the_bytes_that_came_early(peer: Peer) -> None:
+    log: list[bytes] = []
+    peer.handler = lambda _request, responder: responder.upgrade(b"HTTP/1.1 101 x\r\n\r\n", lambda _c: Taker(log))
+    peer.send(GET + b"early")
+    assert peer.wire.sent == b"HTTP/1.1 101 x\r\n\r\n"
+    assert log == [b"early"]
+    assert len(peer.clock.timers) == 0
+    peer.wire.abort()
+    assert log == [b"early", b"lost"]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=80), st.sampled_from([GET, post(b"{}"), b"\r\n", b"GET / "])), max_size=6), st.integers(0, 9))
+def test_any_bytes_end_in_responses_or_a_refusal(pieces: list[bytes], step: int) -> None:
+    peer = Peer()
+    peer.handler = echo
+    peer.send(b"".join(pieces), step)
+    peer.clock.pass_time(100)
+    assert not peer.wire.is_open or peer.requests
+    assert all(200 <= status < 600 for status in peer.statuses)
+    peer.wire.abort()
+    assert len(peer.clock.timers) == 0
