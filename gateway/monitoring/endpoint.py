@@ -149,9 +149,12 @@ class _Fields:
         return [value.decode("latin-1") for field, value in self._fields if field == name]
 
     def refusal(self) -> _Refusal | None:
-        """Judge what h11 lets pass and the other ports do not."""
+        """Judge what h11 lets pass and our other ports do not."""
         if len(self._fields) > _HEADER_COUNT:
             return _Refusal(431, f"There are more than {_HEADER_COUNT} header fields.")
+        if sum(len(name) + len(value) for name, value in self._fields) > _HEADER_BYTES:
+            # h11 bounds only what it could not parse yet.
+            return _Refusal(431, f"The headers are longer than {_HEADER_BYTES} bytes.")
         if self.all(b"transfer-encoding"):
             # h11 lets it win over Content-Length; a proxy may think otherwise.
             return _Refusal(400, "Requests have no chunked body here.")
