@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ class Process:
         self.lag = 0.0
         self.statuses: Mapping[str, Status] = statuses
         self.probes = Probes(
-            components={name: lambda name=name: self._check(name) for name in statuses},
+            components={name: partial(self._check, name) for name in statuses},
             is_ready=lambda: self.ready,
             clock=lambda: self.now,
             lag=lambda: self.lag,
