@@ -23,16 +23,14 @@ T = TypeVar("T")
 class Timer(Generic[T]):
     """One armed deadline and what it is for."""
 
-    __slots__ = ("_bucket", "item")
+    __slots__ = ("bucket", "item")
 
-    def __init__(self, bucket: dict[Timer[T], None], item: T) -> None:
-        self._bucket = bucket
-        self.item = item
-        bucket[self] = None
+    bucket: dict[Timer[T], None]
+    item: T
 
     def cancel(self) -> None:
         """Disarm. Doing so twice, or once it was due, changes nothing."""
-        self._bucket.pop(self, None)
+        self.bucket.pop(self, None)
 
 
 @final
@@ -44,21 +42,22 @@ class Timers(Generic[T]):
         tick: resolution in seconds.
     """
 
-    __slots__ = ("_buckets", "_per_second", "_slots", "_time")
+    __slots__ = ("_buckets", "_per_second", "_slots", "time")
 
     def __init__(self, now: float, tick: float = 0.05) -> None:
-        self._time = now
+        #: The time the owner last told; the same as `now` returns.
+        self.time = now
         self._per_second = 1 / tick
         self._buckets: dict[int, dict[Timer[T], None]] = {}
         self._slots: list[int] = []
 
     def now(self) -> float:
         """Return the time the owner last told."""
-        return self._time
+        return self.time
 
     def arm(self, delay: float, item: T) -> Timer[T]:
         """Have ``item`` come due once, ``delay`` seconds from now."""
-        return self.arm_at(self._time + delay, item)
+        return self.arm_at(self.time + delay, item)
 
     def arm_at(self, when: float, item: T) -> Timer[T]:
         """Have ``item`` come due once, at ``when``."""
@@ -67,7 +66,11 @@ class Timers(Generic[T]):
         if bucket is None:
             bucket = self._buckets[slot] = {}
             heappush(self._slots, slot)
-        return Timer(bucket, item)
+        timer: Timer[T] = Timer()
+        timer.bucket = bucket
+        timer.item = item
+        bucket[timer] = None
+        return timer
 
     def due(self, now: float) -> Iterator[T]:
         """Move the time to ``now`` and yield what is due, earliest tick first.
@@ -75,8 +78,8 @@ class Timers(Generic[T]):
         Use each as it comes: one may cancel another that is due as well. What
         is not taken from the iterator stays due.
         """
-        self._time = max(now, self._time)
-        current = int(self._time * self._per_second)
+        self.time = max(now, self.time)
+        current = int(self.time * self._per_second)
         while self._slots and self._slots[0] <= current:
             bucket = self._buckets[self._slots[0]]
             while bucket:

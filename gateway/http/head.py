@@ -234,25 +234,26 @@ def _expects_continue(headers: dict[bytes, bytes]) -> bool:
 class Heads:
     """The heads accepted so far, by their bytes: two generations of bounded size."""
 
-    __slots__ = ("_allowed", "_limits", "_older", "_recent")
+    __slots__ = ("_allowed", "_limits", "_older", "recent")
 
     def __init__(self, limits: Limits, allowed: Allowlist) -> None:
         self._limits = limits
         self._allowed = allowed
-        self._recent: dict[bytes, Head] = {}
+        #: The younger generation, for those who look themselves.
+        self.recent: dict[bytes, Head] = {}
         self._older: dict[bytes, Head] = {}
 
     def judge(self, data: bytes) -> Head:
         """Return the verdict on a whole head; raises as `parse_head` does."""
-        head = self._recent.get(data)
+        head = self.recent.get(data)
         if head is not None:
             return head
         head = self._older.get(data) or parse_head(data, self._limits, self._allowed)
         if len(data) <= _KEPT_BYTES:
-            if len(self._recent) >= _KEPT_HEADS:
-                self._older, self._recent = self._recent, {}
-            self._recent[data] = head
+            if len(self.recent) >= _KEPT_HEADS:
+                self._older, self.recent = self.recent, {}
+            self.recent[data] = head
         return head
 
     def __len__(self) -> int:
-        return len(self._recent) + len(self._older)
+        return len(self.recent) + len(self._older)

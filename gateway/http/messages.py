@@ -8,7 +8,7 @@ with a `Responder`, the one way to answer it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pool.connections import Connection, ConnectionProtocol
@@ -61,15 +61,12 @@ class Head:
         self.memo: object = None
 
 
-class Request:
+class Request(NamedTuple):
     """One request, whole: its head, its body and the address it came from."""
 
-    __slots__ = ("body", "head", "peer")
-
-    def __init__(self, head: Head, body: bytes, peer: str) -> None:
-        self.head = head
-        self.body = body
-        self.peer = peer
+    head: Head
+    body: bytes
+    peer: str
 
 
 class Responder(Protocol):
