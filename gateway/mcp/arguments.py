@@ -42,7 +42,7 @@ class AskUser(msgspec.Struct, forbid_unknown_fields=True):
 
     question: Annotated[str, Meta(description="The question to ask the user")]
     timeout_seconds: Annotated[
-        float | msgspec.UnsetType,
+        Annotated[float, Meta(gt=0)] | msgspec.UnsetType,
         Meta(description="Timeout in seconds; when it has passed, you are told."),
     ] = msgspec.UNSET
     audience: AudienceField = msgspec.UNSET

@@ -98,7 +98,7 @@ class Call:
         "started",
     )
 
-    def __init__(  # noqa: PLR0913 - made in two places, with all of it at hand
+    def __init__(  # noqa: PLR0913, PLR0917 - made in two places, with all of it at hand
         self,
         ledger: Ledger,
         exchange: Exchange,

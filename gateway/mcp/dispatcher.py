@@ -46,7 +46,7 @@ class Dispatcher:
         "_workers",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made once, by the endpoint
         self,
         *,
         registry: Registry,
@@ -67,6 +67,10 @@ class Dispatcher:
         self._modern = revision
         self._instructions = instructions
         self._table = {**methods.table, "server/discover": self._discover}
+
+    def knows(self, method: str) -> bool:
+        """Whether there is such a method in any revision."""
+        return method in self._table
 
     def begin(
         self, exchange: Exchange, revision: Revision, principal: Principal, message: Message
@@ -146,9 +150,9 @@ class Dispatcher:
         )
 
     async def _enter(self, call: Call, facts: Facts) -> None:
-        session = await self._sessions.find(facts.session_id, call.principal)
         if facts.era is Era.UNKNOWN and facts.version is not None:
             raise unsupported(facts.version)
+        session = await self._sessions.find(facts.session_id, call.principal)
         call.take_revision(handshake.REVISIONS[session.revision])
         if not self._ledger.enter(call, session):
             raise self._too_many()

@@ -407,4 +407,6 @@ class McpEndpoint:
         self._start_quietly(session.tenant, self._sessions.touch(session))
 
     def _call_ended(self, call: Call, how: str) -> None:
-        self._on_call(call.method, call.label, how, self._now() - call.started)
+        # A name of the caller's own must not become one of ours.
+        method = call.method if self._calls.knows(call.method) else "unknown"
+        self._on_call(method, call.label, how, self._now() - call.started)

@@ -143,14 +143,11 @@ class Modern:
 
 def claims(facts: Facts, method: str, params: dict[str, Any]) -> bool:
     """Whether a request calls itself modern where its header says otherwise, or nothing."""
-    if facts.era is Era.UNKNOWN and facts.version is not None:
-        # A revision nobody knows: the modern error tells what is served.
-        return method != "initialize"
     meta = params.get("_meta")
-    if type(meta) is not dict:
+    if type(meta) is not dict or method == "initialize":
         return False
     version = meta.get(VERSION_KEY)
-    return version is not None and version != facts.version
+    return version is not None and (version != facts.version or facts.era is Era.UNKNOWN)
 
 
 def check(facts: Facts, method: str, params: dict[str, Any]) -> None:

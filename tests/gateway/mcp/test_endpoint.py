@@ -1,0 +1,526 @@
+"""The port as callers see it: what is served, what is refused, what ends when."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.mcp.call import LATER, Call, Later
+from gateway.mcp.endpoint import Settings
+from gateway.mcp.registry import Registry
+from gateway.mcp.results import ToolResult, text
+from session import MemorySettings
+from session.errors import StoreUnavailableError
+from session.model import Principal
+from tests.gateway.mcp.recording import ANN, BOTH, META, MODERN, Port, Screen, ask, request
+
+HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
+
+
+@pytest.fixture
+def port() -> Port:
+    return Port()
+
+
+# -- finding the way
+
+
+def test_other_paths_are_health_or_nothing(port: Port) -> None:
+    assert port.send(b"", "GET", "/health").status == 200
+    assert port.send(b"", "GET", "/nothing").status == 404
+    assert port.send(b"{}", "POST", "/health").status == 404
+    assert port.send(b"{}", "POST", "/mcp/").status == 404
+
+
+def test_a_refusal_of_the_head_needs_no_body(port: Port) -> None:
+    assert port.send(b"not read", accept="text/html").status == 406
+    assert port.send(b"not read", content_type="text/plain").status == 415
+    assert port.send(b"", "PUT").status == 405
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", -32700),
+        (b"", -32700),
+        (b'{"a":1} {"b":2}', -32700),
+        (b"5", -32600),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600),
+    ],
+)
+@pytest.mark.parametrize("version", ["", MODERN, "2025-11-25"])
+def test_what_is_no_message_is_refused_in_every_era(
+    port: Port, body: bytes, code: int, version: str
+) -> None:
+    response = port.send(body, mcp_protocol_version=version)
+    assert response.status == 400
+    assert response.json["error"]["code"] == code
+    assert "id" not in response.json
+
+
+# -- the handshake era
+
+
+@pytest.mark.parametrize("revision", HANDSHAKE)
+def test_initialize_opens_a_session_of_the_revision_asked_for(port: Port, revision: str) -> None:
+    response = port.post(
+        request(
+            "initialize",
+            {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t"}},
+        )
+    )
+    assert response.status == 200
+    result = response.json["result"]
+    assert result == {
+        "protocolVersion": revision,
+        "capabilities": {"logging": {}, "tools": {}},
+        "serverInfo": {"name": "frontend-router", "version": "1.2.3"},
+    }
+    session = response.headers["mcp-session-id"]
+    assert len(session) == 32
+    assert port.in_session(session, "ping").json == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert port.calls[0] == ("initialize", "", "success")
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "2026-07-28", "1.0", ""])
+def test_initialize_offers_the_latest_revision_instead_of_an_unknown_one(
+    port: Port, revision: str
+) -> None:
+    params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t"}}
+    response = port.post(request("initialize", params), mcp_protocol_version="2024-11-05")
+    assert response.json["result"]["protocolVersion"] == "2025-11-25"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"protocolVersion": 5, "capabilities": {}, "clientInfo": {}},
+        {"protocolVersion": "2025-11-25", "capabilities": [], "clientInfo": {}},
+        {"protocolVersion": "2025-11-25", "capabilities": {}},
+        {"protocolVersion": "x", "capabilities": {"a": "b" * 20_000}, "clientInfo": {}},
+    ],
+)
+def test_an_introduction_that_says_too_little_or_too_much_opens_nothing(
+    port: Port, params: dict[str, Any]
+) -> None:
+    response = port.post(request("initialize", params))
+    assert response.json["error"]["code"] == -32602
+    assert response.json["id"] == 1
+    assert port.store.statistics().sessions == 0
+
+
+def test_sessions_are_capped_with_an_error_that_says_what_to_do() -> None:
+    port = Port(memory=MemorySettings(sessions=2))
+    port.initialize()
+    port.initialize()
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
+    response = port.post(request("initialize", params))
+    assert response.status == 503
+    assert response.headers["retry-after"] == "1"
+    assert "DELETE" in response.json["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["ping", "tools/list", "logging/setLevel", "no/such"])
+def test_a_request_without_a_session_is_400_and_with_a_wrong_one_404(
+    port: Port, method: str
+) -> None:
+    missing = port.post(request(method), mcp_protocol_version="2025-11-25")
+    assert (missing.status, missing.json["id"]) == (400, 1)
+    assert "Mcp-Session-Id" in missing.json["error"]["message"]
+    unknown = port.in_session("f" * 32, method)
+    assert (unknown.status, unknown.json["id"]) == (404, 1)
+
+
+@pytest.mark.parametrize("other", [Principal("acme", "bob"), Principal("other", "ann")])
+def test_somebody_elses_session_looks_like_none(port: Port, other: Principal) -> None:
+    session = port.initialize()
+    port.principal = other
+    assert port.in_session(session, "ping").status == 404
+    assert port.listen(session).status == 404
+    assert port.send(b"", "DELETE", mcp_session_id=session).status == 404
+    notified = port.post({"jsonrpc": "2.0", "method": "n"}, mcp_session_id=session)
+    assert notified.status == 404
+    port.principal = ANN
+    assert port.in_session(session, "ping").status == 200
+
+
+def test_the_version_header_of_a_session_must_be_one_that_is_served(port: Port) -> None:
+    session = port.initialize("2025-06-18")
+    assert port.in_session(session, "ping", mcp_protocol_version="2025-06-18").status == 200
+    refused = port.in_session(session, "ping", mcp_protocol_version="1999-01-01")
+    assert refused.status == 400
+    assert refused.json["error"]["code"] == -32022
+    notified = port.post(
+        {"jsonrpc": "2.0", "method": "n"}, mcp_session_id=session, mcp_protocol_version="1999-01-01"
+    )
+    assert notified.status == 400
+
+
+def test_notifications_and_responses_are_accepted_without_a_body(port: Port) -> None:
+    session = port.initialize()
+    for message in (
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "method": "notifications/unheard/of", "params": {"x": 1}},
+        {"jsonrpc": "2.0", "id": 5, "result": {}},
+    ):
+        response = port.post(message, mcp_session_id=session)
+        assert (response.status, response.body) == (202, b"")
+
+
+def test_an_unknown_method_is_an_error_that_keeps_the_id(port: Port) -> None:
+    session = port.initialize()
+    for method in ("no/such", "server/discover", "subscriptions/listen"):
+        response = port.in_session(session, method, request_id="x")
+        assert response.status == 200
+        assert response.json["id"] == "x"
+        assert response.json["error"]["code"] == -32601
+    assert port.calls[-1] == ("unknown", "", "error")
+
+
+def test_a_log_level_is_kept_in_the_session_and_must_be_one(port: Port) -> None:
+    session = port.initialize()
+    assert port.in_session(session, "logging/setLevel", {"level": "debug"}).json["result"] == {}
+    wrong = port.in_session(session, "logging/setLevel", {"level": "loud"})
+    assert wrong.json["error"]["code"] == -32602
+
+
+def test_a_deleted_session_is_gone_with_what_it_waited_for(port: Port) -> None:
+    screen = port.attach(Screen())
+    session = port.initialize()
+    listener = port.listen(session)
+    waiting = port.in_session(session, "tools/call", ask())
+    assert port.send(b"", "DELETE", mcp_session_id=session).status == 204
+    assert port.in_session(session, "ping").status == 404
+    assert port.send(b"", "DELETE", mcp_session_id=session).status == 404
+    assert waiting.complete
+    assert listener.complete
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+    assert port.is_idle()
+
+
+def test_calls_of_one_session_are_capped() -> None:
+    port = Port(Settings(session_calls=2))
+    session, other = port.initialize(), port.initialize()
+    for _ in range(2):
+        assert not port.in_session(session, "tools/call", ask()).complete
+    refused = port.in_session(session, "ping")
+    assert refused.status == 429
+    assert refused.json["id"] == 1
+    assert port.in_session(other, "ping").status == 200
+
+
+# -- the modern era
+
+
+def test_discover_says_what_is_served(port: Port) -> None:
+    response = port.modern("server/discover")
+    assert response.status == 200
+    assert response.json["result"] == {
+        "resultType": "complete",
+        "supportedVersions": ["2026-07-28", *reversed(HANDSHAKE)],
+        "capabilities": {"logging": {}, "tools": {}},
+        "_meta": {
+            "io.modelcontextprotocol/serverInfo": {"name": "frontend-router", "version": "1.2.3"}
+        },
+        "ttlMs": 60_000,
+        "cacheScope": "public",
+    }
+    assert "mcp-session-id" not in response.headers
+
+
+def test_session_and_event_id_headers_mean_nothing_in_the_modern_era(port: Port) -> None:
+    response = port.modern("tools/list", mcp_session_id="x", last_event_id="y-1")
+    assert response.status == 200
+    assert "mcp-session-id" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "unknown/method", "tasks/get"],
+)
+def test_a_method_the_modern_era_does_not_know_is_404(port: Port, method: str) -> None:
+    response = port.modern(method, request_id="abc")
+    assert response.status == 404
+    assert response.json["error"]["code"] == -32601
+    assert response.json["id"] == "abc"
+
+
+def test_modern_notifications_are_acknowledged_and_other_things_refused(port: Port) -> None:
+    headers = {"mcp_protocol_version": MODERN}
+    assert port.post({"jsonrpc": "2.0", "method": "n"}, **headers).status == 202
+    assert port.post({"jsonrpc": "2.0", "id": 1, "result": {}}, **headers).status == 400
+    assert port.post([request("ping")], **headers).status == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"mcp_protocol_version": ""}, 400, -32020),
+        ({"mcp_protocol_version": "2025-11-25"}, 400, -32020),
+        ({"mcp_protocol_version": "1900-01-01"}, 400, -32020),
+        ({"mcp_method": ""}, 400, -32020),
+        ({"mcp_method": "tools/List"}, 400, -32020),
+    ],
+)
+def test_modern_headers_must_say_what_the_body_says(
+    port: Port, headers: dict[str, str], status: int, code: int
+) -> None:
+    response = port.modern("tools/list", **headers)
+    assert response.status == status
+    assert response.json["error"]["code"] == code
+    assert response.json["id"] == 1
+
+
+def test_an_unknown_revision_is_told_which_there_are(port: Port) -> None:
+    meta = {**META, "io.modelcontextprotocol/protocolVersion": "1900-01-01"}
+    response = port.modern("tools/list", {"_meta": meta}, mcp_protocol_version="1900-01-01")
+    assert response.status == 400
+    assert response.json["error"]["code"] == -32022
+    assert response.json["error"]["data"] == {
+        "supported": [MODERN, *reversed(HANDSHAKE)],
+        "requested": "1900-01-01",
+    }
+
+
+# -- batches
+
+
+def test_a_batch_is_answered_as_one(port: Port) -> None:
+    session = port.initialize("2025-03-26")
+    response = port.post(
+        [
+            request("ping", None, 1),
+            {"jsonrpc": "2.0", "method": "notifications/initialized"},
+            request("tools/list", None, "two"),
+            request("no/such", None, 3),
+            17,
+        ],
+        mcp_session_id=session,
+    )
+    assert response.status == 200
+    replies = {str(reply.get("id")): reply for reply in response.json}
+    assert replies["1"]["result"] == {}
+    assert len(replies["two"]["result"]["tools"]) == 5
+    assert replies["3"]["error"]["code"] == -32601
+    assert replies["None"]["error"]["code"] == -32600
+    assert port.is_idle()
+
+
+def test_a_batch_of_what_needs_no_reply_is_accepted(port: Port) -> None:
+    session = port.initialize("2025-03-26")
+    response = port.post([{"jsonrpc": "2.0", "method": "n"}], mcp_session_id=session)
+    assert (response.status, response.body) == (202, b"")
+
+
+def test_a_batch_that_waits_becomes_a_stream_of_replies(port: Port) -> None:
+    screen = port.attach(Screen())
+    session = port.initialize("2025-03-26")
+    response = port.post(
+        [request("ping"), request("tools/call", ask(), 2), request("tools/call", ask(), 3)],
+        mcp_session_id=session,
+    )
+    assert not response.streaming
+    port.pass_time(0.2)
+    assert [message["id"] for message in response.messages] == [1]
+    port.answer(screen, "red", 1)
+    port.answer(screen, "blue", 0)
+    assert [message["id"] for message in response.messages] == [1, 3, 2]
+    assert response.complete
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize(
+    ("revision", "batch", "words"),
+    [
+        ("2025-06-18", [request("ping")], "has no batches"),
+        ("2025-11-25", [request("ping")], "has no batches"),
+        ("2025-03-26", [], "must not be empty"),
+        ("2025-03-26", [request("ping")] * 101, "may have 100"),
+    ],
+)
+def test_batches_are_bounded_and_of_one_revision_only(
+    port: Port, revision: str, batch: list[Any], words: str
+) -> None:
+    response = port.post(batch, mcp_session_id=port.initialize(revision))
+    assert response.status == 400
+    assert words in response.json["error"]["message"]
+
+
+def test_initialize_never_comes_in_a_batch(port: Port) -> None:
+    session = port.initialize("2025-03-26")
+    params = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {}}
+    response = port.post([request("initialize", params)], mcp_session_id=session)
+    assert response.json[0]["error"]["code"] == -32600
+
+
+def test_a_batch_without_a_session_is_refused(port: Port) -> None:
+    assert port.post([request("ping")]).status == 400
+
+
+# -- streams that callers open
+
+
+def test_a_session_can_listen_and_is_kept_alive(port: Port) -> None:
+    session = port.initialize()
+    stream = port.listen(session)
+    assert stream.status == 200
+    assert stream.content_type == b"text/event-stream"
+    assert stream.headers["x-accel-buffering"] == "no"
+    assert stream.body == b": waiting\n\n"
+    port.pass_time(31)
+    assert stream.body.count(b": waiting\n\n") == 3
+    stream.disconnect()
+    port.pass_time(31)
+    assert port.is_idle()
+    assert port.endpoint.statistics().listeners == 0
+
+
+def test_a_session_that_listens_is_not_idle() -> None:
+    port = Port(memory=MemorySettings(session_idle_seconds=20))
+    listening, idle = port.initialize(), port.initialize()
+    port.listen(listening)
+    port.pass_time(45)
+    assert port.in_session(listening, "ping").status == 200
+    assert port.in_session(idle, "ping").status == 404
+
+
+def test_listeners_are_bounded_per_session_and_in_all() -> None:
+    port = Port(Settings(session_listeners=1, listeners=2))
+    first, second, third = (port.initialize() for _ in range(3))
+    assert port.listen(first).streaming
+    assert port.listen(first).status == 429
+    assert port.listen(second).streaming
+    assert port.listen(third).status == 503
+
+
+def test_listeners_end_when_the_process_goes_away(port: Port) -> None:
+    streams = [port.listen(port.initialize()) for _ in range(3)]
+    port.endpoint.end_listeners()
+    assert all(stream.complete for stream in streams)
+    assert port.is_idle()
+
+
+# -- failures
+
+
+class _Broken:
+    """Tools that fail."""
+
+    async def fail(self, _call: Call, _arguments: dict[str, Any]) -> ToolResult:
+        message = "secret detail"
+        raise ValueError(message)
+
+    async def unreachable(self, _call: Call, _arguments: dict[str, Any]) -> ToolResult:
+        message = "The store cannot be reached."
+        raise StoreUnavailableError(message)
+
+    def declare(self, registry: Registry) -> None:
+        registry.tool("fail", self.fail, description="Fails.")
+        registry.tool("unreachable", self.unreachable, description="Cannot.")
+
+
+def test_a_tool_that_fails_is_an_internal_error_without_its_detail() -> None:
+    port = Port(declare=_Broken().declare)
+    session = port.initialize()
+    response = port.in_session(session, "tools/call", {"name": "fail"})
+    assert response.json["error"] == {"code": -32603, "message": "Internal error"}
+    assert [type(failure) for failure in port.workers.failures] == [ValueError]
+    assert port.is_idle()
+
+
+def test_a_store_that_cannot_be_reached_is_503(port: Port) -> None:
+    port = Port(declare=_Broken().declare)
+    response = port.modern("tools/call", {"name": "unreachable"})
+    assert response.status == 503
+    assert port.is_idle()
+
+
+def test_no_room_among_the_workers_is_said_at_once(port: Port) -> None:
+    session = port.initialize()
+    port.workers.full = True
+    for response in (
+        port.in_session(session, "ping"),
+        port.modern("tools/list"),
+        port.listen(session),
+        port.post({"jsonrpc": "2.0", "method": "n"}, mcp_session_id=session),
+        port.post([request("ping")], mcp_session_id=session),
+    ):
+        assert response.status == 503
+        assert "busy" in response.json["error"]["message"]
+    assert port.is_idle()
+
+
+# -- anything at all
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["jsonrpc", "id", "method", "params", "_meta", "name", "arguments", "x"])
+        | st.text(max_size=5),
+        inner,
+        max_size=5,
+    ),
+    max_leaves=12,
+)
+_METHODS = st.sampled_from(
+    ["initialize", "ping", "tools/call", "tools/list", "server/discover", "resources/read", "x"]
+)
+_REQUESTS = st.fixed_dictionaries(
+    {"jsonrpc": st.just("2.0"), "method": _METHODS},
+    optional={"id": _JSON, "params": _JSON | st.dictionaries(st.text(max_size=8), _JSON)},
+)
+_BODIES = (
+    st.binary(max_size=200)
+    | _JSON.map(lambda value: json.dumps(value).encode())
+    | _REQUESTS.map(lambda value: json.dumps(value).encode())
+    | st.lists(_REQUESTS, max_size=3).map(lambda value: json.dumps(value).encode())
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=_BODIES,
+    version=st.sampled_from(["", MODERN, *HANDSHAKE, "x"]),
+    with_session=st.booleans(),
+    method=st.sampled_from(["POST", "POST", "POST", "GET", "DELETE"]),
+    mcp_method=_METHODS,
+)
+def test_any_bytes_get_some_response_and_break_nothing(
+    body: bytes, version: str, with_session: bool, method: str, mcp_method: str
+) -> None:
+    port = Port()
+    session = port.initialize("2025-03-26") if with_session else ""
+    response = port.send(
+        body,
+        method,
+        mcp_protocol_version=version,
+        mcp_session_id=session,
+        mcp_method=mcp_method,
+        accept=BOTH,
+    )
+    port.pass_time(0.2)
+    assert response.status in {200, 202, 204, 400, 404, 405}
+    assert port.workers.failures == []
+
+
+def test_a_handler_that_finishes_twice_is_answered_once() -> None:
+    calls: list[Call] = []
+
+    async def later(call: Call, _arguments: dict[str, Any]) -> Later:
+        calls.append(call)
+        return LATER
+
+    port = Port(declare=lambda registry: registry.tool("later", later, description="Later."))
+    response = port.modern("tools/call", {"name": "later"})
+    assert not response.complete
+    calls[0].finish(text("first"))
+    calls[0].finish(text("second"))
+    assert response.json["result"]["content"][0]["text"] == "first"
+    assert port.is_idle()

@@ -1,0 +1,459 @@
+"""How a caller waits, leaves and comes back, in each era."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.mcp.call import LATER, Call, Departure, Later, Progress
+from gateway.mcp.endpoint import Settings
+from gateway.mcp.registry import Registry
+from gateway.mcp.results import ToolResult, text
+from session import MemorySettings
+from tests.gateway.mcp.recording import META, Port, Recorder, Screen, ask
+
+HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
+JSON = "application/json"
+STREAM = "text/event-stream"
+
+
+@pytest.fixture
+def port() -> Port:
+    return Port()
+
+
+@pytest.fixture
+def screen(port: Port) -> Screen:
+    return port.attach(Screen())
+
+
+def _ask(port: Port, era: str, *, session: str = "", token: object = None, **more: Any) -> Recorder:
+    arguments = more.pop("arguments", {})
+    params = ask(**arguments)
+    if era == "modern":
+        if token is not None:
+            params["_meta"] = {**META, "progressToken": token}
+        return port.modern("tools/call", params, **more)
+    if token is not None:
+        params["_meta"] = {"progressToken": token}
+    session = session or port.initialize(era)
+    return port.in_session(session, "tools/call", params, **more)
+
+
+def _text(response: Recorder) -> str:
+    text: str = response.reply["result"]["content"][0]["text"]
+    return text
+
+
+# -- JSON at first, then a stream
+
+
+@pytest.mark.parametrize("era", ["modern", *HANDSHAKE])
+def test_a_quick_answer_is_plain_json(port: Port, screen: Screen, era: str) -> None:
+    response = _ask(port, era)
+    port.pass_time(0.09)
+    assert not response.streaming
+    port.answer(screen, "quick")
+    assert response.content_type == b"application/json"
+    assert _text(response) == "quick"
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize("era", ["modern", *HANDSHAKE])
+def test_an_answer_that_takes_longer_comes_on_a_stream_begun_early(
+    port: Port, screen: Screen, era: str
+) -> None:
+    response = _ask(port, era)
+    port.pass_time(0.2)
+    assert response.status == 200
+    assert response.content_type == b"text/event-stream"
+    assert response.headers["cache-control"] == "no-cache, no-transform"
+    assert response.headers["x-accel-buffering"] == "no"
+    assert response.body
+    port.answer(screen, "in time")
+    assert _text(response) == "in time"
+    assert len(response.messages) == 1
+    assert response.complete
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize("era", ["modern", "2025-11-25"])
+def test_a_stream_never_falls_silent_for_15_seconds(
+    port: Port, screen: Screen, era: str
+) -> None:
+    response = _ask(port, era)
+    port.pass_time(0.2)
+    for _ in range(8):
+        before = len(response.body)
+        port.pass_time(15)
+        assert len(response.body) > before
+    assert response.messages == []
+    port.answer(screen, "at last")
+    assert _text(response) == "at last"
+
+
+@pytest.mark.parametrize("accept", [JSON, "*/*", ""])
+def test_who_reads_no_streams_gets_json_whenever_it_comes(
+    port: Port, screen: Screen, accept: str
+) -> None:
+    response = _ask(port, "modern", accept=accept)
+    port.pass_time(200)
+    assert not response.streaming
+    port.answer(screen, "late")
+    assert response.content_type == b"application/json"
+    assert _text(response) == "late"
+    assert port.is_idle()
+
+
+def test_who_reads_streams_only_gets_one_at_once(port: Port, screen: Screen) -> None:
+    response = _ask(port, "modern", accept=STREAM)
+    assert response.streaming
+    port.answer(screen, "now")
+    assert _text(response) == "now"
+    listed = port.modern("tools/list", accept=STREAM)
+    assert listed.streaming
+    assert listed.complete
+    assert len(listed.reply["result"]["tools"]) == 5
+
+
+def test_the_patience_and_the_heartbeat_are_settings(screen: Screen) -> None:
+    del screen
+    port = Port(Settings(json_seconds=5.0, keep_alive_seconds=1.0))
+    response = _ask(port, "modern")
+    port.pass_time(4.9)
+    assert not response.streaming
+    port.pass_time(3.5)
+    assert response.body.count(b": waiting") >= 3
+
+
+# -- progress
+
+
+@pytest.mark.parametrize("era", ["modern", *HANDSHAKE])
+@pytest.mark.parametrize("token", ["tok", 7, 0])
+def test_progress_comes_to_who_asked_for_it_and_increases(
+    port: Port, screen: Screen, era: str, token: str | int
+) -> None:
+    response = _ask(port, era, token=token, arguments={"timeout_seconds": 100})
+    port.pass_time(60)
+    told = [message["params"] for message in response.messages]
+    assert all(message["method"] == "notifications/progress" for message in response.messages)
+    assert [each["progressToken"] for each in told] == [token] * len(told)
+    done = [each["progress"] for each in told]
+    assert len(done) >= 5
+    assert done == sorted(set(done))
+    assert {each["total"] for each in told} == {100}
+    assert told[0]["message"] == "waiting for a person, 1 frontend online"
+    port.answer(screen, "x")
+    assert response.messages[-1]["result"]
+
+
+@pytest.mark.parametrize("token", [None, True, 1.5, ["t"], {}])
+def test_without_a_usable_token_there_is_no_progress(
+    port: Port, screen: Screen, token: object
+) -> None:
+    del screen
+    response = _ask(port, "modern", token=token)
+    port.pass_time(40)
+    assert response.messages == []
+
+
+class _Bench:
+    """A tool that the test drives by hand."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.departures: list[Departure] = []
+
+    async def work(self, call: Call, _arguments: dict[str, Any]) -> Later:
+        self.calls.append(call)
+        return LATER
+
+    async def wait(self, call: Call, _arguments: dict[str, Any]) -> Later:
+        self.calls.append(call)
+        call.wait_for(self)
+        return LATER
+
+    async def talk(self, call: Call, _arguments: dict[str, Any]) -> ToolResult:
+        for done in (0.0, 50.0, 50.0, 20.0, 100.0):
+            call.progress(Progress(done, 100.0))
+        call.log("debug", "too chatty")
+        call.log("warning", {"disk": "full"}, "disk")
+        return text("done")
+
+    def departed(self, departure: Departure) -> None:
+        self.departures.append(departure)
+
+    def progress(self) -> Progress | None:
+        return None
+
+    def declare(self, registry: Registry) -> None:
+        registry.tool("work", self.work, description="Works.")
+        registry.tool("wait", self.wait, description="Waits.")
+        registry.tool("talk", self.talk, description="Talks.")
+
+
+def test_a_tool_reports_progress_and_logs_on_its_own_stream() -> None:
+    """In order, never going back; log messages from the level on that was asked for."""
+    port = Port(declare=_Bench().declare)
+    session = port.initialize()
+    port.in_session(session, "logging/setLevel", {"level": "info"})
+    params = {"name": "talk", "_meta": {"progressToken": "p"}}
+    response = port.in_session(session, "tools/call", params)
+    assert [message.get("method", "reply") for message in response.messages] == [
+        "notifications/progress",
+        "notifications/progress",
+        "notifications/progress",
+        "notifications/message",
+        "reply",
+    ]
+    assert response.messages[3]["params"] == {
+        "level": "warning",
+        "logger": "disk",
+        "data": {"disk": "full"},
+    }
+
+
+@pytest.mark.parametrize(("level", "logs"), [("debug", 2), ("error", 0), (None, 0), ("loud", 0)])
+def test_a_modern_request_says_itself_which_logs_it_wants(level: str | None, logs: int) -> None:
+    port = Port(declare=_Bench().declare)
+    meta = {**META} if level is None else {**META, "io.modelcontextprotocol/logLevel": level}
+    response = port.modern("tools/call", {"name": "talk", "_meta": meta})
+    if logs:
+        assert len(response.messages) == logs + 1
+    else:
+        assert not response.streaming
+
+
+def test_who_reads_no_streams_is_spared_progress() -> None:
+    port = Port(declare=_Bench().declare)
+    meta = {**META, "progressToken": 1}
+    response = port.modern("tools/call", {"name": "talk", "_meta": meta}, accept=JSON)
+    assert _text(response) == "done"
+
+
+def test_after_the_end_nothing_is_sent() -> None:
+    bench = _Bench()
+    port = Port(declare=bench.declare)
+    params = {"name": "work", "_meta": {**META, "progressToken": 1}}
+    response = port.modern("tools/call", params)
+    port.pass_time(1)
+    bench.calls[0].finish(text("end"))
+    sent = response.body
+    assert not bench.calls[0].progress(Progress(5.0))
+    assert not bench.calls[0].log("emergency", "x")
+    port.pass_time(60)
+    assert response.body == sent
+
+
+# -- leaving
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_modern_caller_that_disconnects_has_cancelled_its_question(
+    port: Port, screen: Screen, seconds: float
+) -> None:
+    response = _ask(port, "modern")
+    port.pass_time(seconds)
+    assert response.leaves_at_end
+    response.disconnect()
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+    assert port.calls[-1] == ("tools/call", "ask_user", "cancelled")
+    assert port.is_idle()
+
+
+def test_a_modern_caller_with_a_key_may_come_back(port: Port, screen: Screen) -> None:
+    arguments = {"idempotency_key": "k"}
+    _ask(port, "modern", arguments=arguments).disconnect()
+    assert screen.withdrawn == []
+    again = _ask(port, "modern", arguments=arguments, request_id=2)
+    assert len(screen.asked) == 1
+    port.answer(screen, "welcome back")
+    assert _text(again) == "welcome back"
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize("era", HANDSHAKE)
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_handshake_caller_that_disconnects_loses_neither_question_nor_answer(
+    port: Port, screen: Screen, era: str, seconds: float
+) -> None:
+    session = port.initialize(era)
+    response = _ask(port, era, session=session)
+    port.pass_time(seconds)
+    response.disconnect()
+    assert port.is_idle()
+    assert screen.withdrawn == []
+    port.answer(screen, "kept")
+    question_id = screen.asked[0].id
+    params = {"name": "collect_answer", "arguments": {"question_id": question_id}}
+    assert _text(port.in_session(session, "tools/call", params)) == "kept"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+@pytest.mark.parametrize("accept", [JSON, f"{JSON}, {STREAM}"])
+def test_a_notification_cancels_the_request_it_names(
+    port: Port, screen: Screen, seconds: float, accept: str
+) -> None:
+    session = port.initialize()
+    response = _ask(port, "2025-11-25", session=session, request_id="r", accept=accept)
+    port.pass_time(seconds)
+    for request_id in ("other", 5, None, [1]):
+        _cancel(port, session, request_id)
+    _cancel(port, port.initialize(), "r")
+    assert not response.complete
+    _cancel(port, session, "r")
+    assert response.complete
+    assert b"result" not in response.body
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+    assert port.is_idle()
+
+
+def _cancel(port: Port, session: str, request_id: object) -> None:
+    message = {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": request_id, "reason": "no longer needed"},
+    }
+    assert port.post(message, mcp_session_id=session).status == 202
+
+
+def test_a_tool_hears_once_that_nobody_waits() -> None:
+    bench = _Bench()
+    port = Port(declare=bench.declare)
+    response = port.modern("tools/call", {"name": "wait"})
+    response.disconnect()
+    call = bench.calls[0]
+    assert call.departed
+    call.cancel()
+    call.finish(text("too late"))
+    assert bench.departures == [Departure.CANCELLED]
+    assert port.is_idle()
+
+
+def test_a_wait_that_begins_when_the_caller_has_gone_ends_at_once() -> None:
+    bench = _Bench()
+    port = Port(declare=bench.declare)
+    session = port.initialize()
+    port.in_session(session, "tools/call", {"name": "work"}).disconnect()
+    bench.calls[0].wait_for(bench)
+    assert bench.departures == [Departure.LEFT]
+
+
+# -- coming back
+
+
+def _broken_stream(port: Port, session: str, **more: Any) -> tuple[Recorder, str]:
+    response = _ask(port, "2025-11-25", session=session, request_id="mine", **more)
+    port.pass_time(0.2)
+    first = response.events[0]
+    assert first["data"] == ""
+    assert first["retry"] == "1000"
+    response.disconnect()
+    return response, first["id"]
+
+
+def test_a_stream_resumes_where_it_broke_while_the_question_is_open(
+    port: Port, screen: Screen
+) -> None:
+    session = port.initialize()
+    _, event_id = _broken_stream(port, session)
+    resumed = port.listen(session, last_event_id=event_id)
+    assert resumed.streaming
+    port.pass_time(31)
+    assert resumed.body.count(b": waiting") == 3
+    port.answer(screen, "still here")
+    assert resumed.reply["id"] == "mine"
+    assert _text(resumed) == "still here"
+    assert resumed.complete
+    assert port.is_idle()
+
+
+def test_a_stream_resumes_with_the_answer_that_came_meanwhile(
+    port: Port, screen: Screen
+) -> None:
+    session = port.initialize()
+    _, event_id = _broken_stream(port, session)
+    port.answer(screen, "meanwhile")
+    for _ in range(2):
+        resumed = port.listen(session, last_event_id=event_id)
+        assert resumed.complete
+        assert resumed.reply["id"] == "mine"
+        assert _text(resumed) == "meanwhile"
+    assert port.is_idle()
+
+
+def test_a_resumed_stream_can_break_again_and_be_cancelled(port: Port, screen: Screen) -> None:
+    session = port.initialize()
+    _, event_id = _broken_stream(port, session)
+    port.listen(session, last_event_id=event_id).disconnect()
+    assert port.is_idle()
+    resumed = port.listen(session, last_event_id=event_id)
+    _cancel(port, session, "mine")
+    assert resumed.complete
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+
+
+def test_events_have_ids_of_their_own_that_name_their_stream(port: Port, screen: Screen) -> None:
+    session = port.initialize()
+    first = _ask(port, "2025-11-25", session=session, token="a")  # noqa: S106 - for progress
+    second = _ask(port, "2025-11-25", session=session)
+    port.pass_time(30)
+    port.answer(screen, "x", 0)
+    port.answer(screen, "y", 1)
+    ids = [event["id"] for response in (first, second) for event in response.events if "id" in event]
+    assert len(ids) == len(set(ids)) >= 6
+    assert len({event_id.rpartition("-")[0] for event_id in ids}) == 2
+
+
+def test_older_revisions_get_no_empty_event_but_can_resume_after_progress(
+    port: Port, screen: Screen
+) -> None:
+    session = port.initialize("2025-06-18")
+    response = _ask(port, "2025-06-18", session=session, token=1)
+    port.pass_time(0.2)
+    assert all(event.get("data") != "" for event in response.events)
+    event_id = next(event["id"] for event in response.events if "id" in event)
+    response.disconnect()
+    port.answer(screen, "resumed")
+    assert _text(port.listen(session, last_event_id=event_id)) == "resumed"
+
+
+@pytest.mark.parametrize("event_id", ["x", "x-1", "-", "f" * 32 + "-0"])
+def test_a_stream_that_is_not_known_cannot_be_resumed(port: Port, event_id: str) -> None:
+    refused = port.listen(port.initialize(), last_event_id=event_id)
+    assert refused.status == 400
+    assert "collect_answer" in refused.json["error"]["message"]
+
+
+def test_another_session_cannot_resume_a_stream(port: Port, screen: Screen) -> None:
+    del screen
+    _, event_id = _broken_stream(port, port.initialize())
+    assert port.listen(port.initialize(), last_event_id=event_id).status == 400
+
+
+def test_only_so_many_streams_of_a_session_can_be_resumed(screen: Screen) -> None:
+    del screen
+    port = Port(Settings(resumable_streams=3))
+    session = port.initialize()
+    streams = [_broken_stream(port, session)[1] for _ in range(5)]
+    statuses = [port.listen(session, last_event_id=event_id).status for event_id in streams]
+    assert statuses == [400, 400, 200, 200, 200]
+
+
+def test_an_answer_that_is_no_longer_kept_is_said_to_be() -> None:
+    port = Port(memory=MemorySettings(answer_seconds=10))
+    screen = port.attach(Screen())
+    session = port.initialize()
+    _, event_id = _broken_stream(port, session)
+    port.answer(screen, "long ago")
+    port.pass_time(11)
+    assert "no longer kept" in _text(port.listen(session, last_event_id=event_id))
+
+
+def test_modern_streams_have_no_ids(port: Port, screen: Screen) -> None:
+    response = _ask(port, "modern", token=1)
+    port.pass_time(20)
+    port.answer(screen, "x")
+    assert all("id" not in event for event in response.events)
