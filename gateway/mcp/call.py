@@ -168,7 +168,9 @@ class Call:
         payload = jsonrpc.error_bytes(
             jsonrpc.id_bytes(self.id), error.code, error.message, error.data
         )
-        self._exchange.deliver(payload, error.status or self.revision.status(error.code))
+        status = error.status or self.revision.status(error.code)
+        headers = jsonrpc.RETRY if error.code == jsonrpc.BUSY else ()
+        self._exchange.deliver(payload, status, headers)
 
     def wait_for(self, waiting: Waiting, question_id: str = "") -> None:
         """Say what the result depends on; it hears when nobody wants it any more.

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, final
 
-from pool.workers import QueueFullError, Workers
-
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import LATER, Call, Later
 from gateway.mcp.heads import Era, Facts
@@ -19,6 +17,7 @@ from gateway.mcp.jsonrpc import Message, RpcError
 from gateway.mcp.methods import Methods
 from gateway.mcp.refusals import OVERLOADED, unsupported
 from gateway.mcp.revisions import handshake, modern
+from pool.workers import QueueFullError, Workers
 from session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:

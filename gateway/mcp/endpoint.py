@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
-from pool.workers import QueueFullError, Workers
-
 from gateway import gojson
 from gateway.http.messages import Request, Responder
 from gateway.ids import Ids
@@ -34,6 +32,7 @@ from gateway.mcp.sessions import Sessions
 from pool.connections import Callback
 from pool.settings import setting
 from pool.timers import Timers
+from pool.workers import QueueFullError, Workers
 from session import Store
 from session.model import McpSession, Principal
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from gateway.mcp import sse
 
 if TYPE_CHECKING:
-    from gateway.http.messages import Responder
+    from gateway.http.messages import Headers, Responder
     from gateway.ids import Ids
     from gateway.mcp.heads import Facts
     from gateway.mcp.pacing import Pace
@@ -122,7 +122,7 @@ class Exchange:
         else:
             self._commit()
 
-    def deliver(self, payload: bytes, status: int = 200) -> None:
+    def deliver(self, payload: bytes, status: int = 200, headers: Headers = ()) -> None:
         """Send the reply to one call; the last one ends the response."""
         if self.state == DONE:
             return
@@ -130,7 +130,7 @@ class Exchange:
             self._deliver_part(payload)
         elif self.state == OPEN and self._accepts_json:
             self._finished()
-            self._responder.respond(status, payload)
+            self._responder.respond(status, payload, headers=headers)
         else:
             if self.state == OPEN:
                 self._commit()

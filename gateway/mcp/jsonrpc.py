@@ -30,6 +30,8 @@ UNSUPPORTED_VERSION: Final = -32022
 # Ours, outside the range that JSON-RPC reserves: not now, but the same request may
 # succeed later.
 BUSY: Final = -31000
+#: The header that goes with it.
+RETRY: Final = ((b"Retry-After", b"1"),)
 
 # Beyond this an integer is not the same number to every reader (RFC 8259 section 6).
 _EXACT: Final = 2**53 - 1

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import LEVELS, Call, Later
-from gateway.mcp.jsonrpc import INVALID_PARAMS, RpcError
+from gateway.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from gateway.mcp.registry import InvalidCursorError, Registry, Shelf, Tool
 from gateway.mcp.results import Empty, Encoded, text
 
@@ -46,8 +46,8 @@ class Methods:
         self.table: dict[str, Method] = {
             "tools/call": self.call_tool,
             "tools/list": self._lister(registry.tools),
-            "resources/list": self._lister(registry.resources),
-            "resources/templates/list": self._lister(registry.templates),
+            "resources/list": self._lister(registry.resources, registry.templates),
+            "resources/templates/list": self._lister(registry.templates, registry.resources),
             "resources/read": self.read_resource,
             "prompts/list": self._lister(registry.prompts),
             "prompts/get": self.get_prompt,
@@ -89,6 +89,8 @@ class Methods:
 
     async def read_resource(self, call: Call) -> Reply | Later:
         """Read a resource."""
+        if not (self._registry.resources or self._registry.templates):
+            raise _not_served(call)
         uri = _string(call.params, "uri", "resources/read")
         found = self._registry.find_resource(uri)
         if found is None:
@@ -99,6 +101,8 @@ class Methods:
 
     async def get_prompt(self, call: Call) -> Reply | Later:
         """Fill in a prompt."""
+        if not self._registry.prompts:
+            raise _not_served(call)
         name = _string(call.params, "name", "prompts/get")
         prompt = self._registry.prompts.get(name)
         if prompt is None:
@@ -126,8 +130,10 @@ class Methods:
         await self._store.save_session(session)
         return _EMPTY
 
-    def _lister(self, shelf: Shelf[Any]) -> Method:
+    def _lister(self, shelf: Shelf[Any], *same_capability: Shelf[Any]) -> Method:
         async def page(call: Call) -> Encoded:
+            if not (shelf or any(same_capability)):
+                raise _not_served(call)
             cursor = call.params.get("cursor")
             if cursor is not None and type(cursor) is not str:
                 raise RpcError(INVALID_PARAMS, "cursor must be a string.")
@@ -139,6 +145,11 @@ class Methods:
                 ) from None
 
         return page
+
+
+def _not_served(call: Call) -> RpcError:
+    """Return the error for a method whose capability was not declared: nothing is there."""
+    return RpcError(METHOD_NOT_FOUND, f"Method not found: {call.method}")
 
 
 def _string(params: dict[str, Any], key: str, method: str) -> str:

@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 #: What a caller is told when there is no room for its request.
 OVERLOADED: Final = "This gateway is busy; ask again in a second."
 
-_RETRY: Final = ((b"Retry-After", b"1"),)
-
 
 def refuse(responder: Responder, error: RpcError, id_json: bytes | None = None) -> None:
     """Refuse a request."""
     responder.respond(
         error.status or STATUSES.get(error.code, 200),
         jsonrpc.error_bytes(id_json, error.code, error.message, error.data),
-        headers=_RETRY if error.code == jsonrpc.BUSY else (),
+        headers=jsonrpc.RETRY if error.code == jsonrpc.BUSY else (),
     )
 
 

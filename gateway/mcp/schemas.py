@@ -1,7 +1,7 @@
 """JSON Schemas of typed arguments, as a model likes to read them.
 
 Pure module. msgspec derives the schema; what it adds for other programs (titles
-that repeat class names, references to definitions used once) is taken out.
+that repeat class names, references to definitions, empty defaults) is taken out.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ def schema_of(arguments: type[msgspec.Struct]) -> dict[str, Any]:
     # The class docstring speaks to programmers; the tool's description to models.
     schema.pop("description", None)
     schema.setdefault("properties", {})
-    if not schema.get("required"):
-        schema.pop("required", None)
     return schema
 
 
@@ -46,5 +44,12 @@ def _inline(node: Any, definitions: dict[str, Any], inside: tuple[str, ...]) -> 
     return {
         key: _inline(value, definitions, inside)
         for key, value in node.items()
-        if not (key == "title" and "type" in node)
+        if not _says_nothing(key, value, node)
     }
+
+
+def _says_nothing(key: str, value: Any, node: dict[str, Any]) -> bool:
+    if key == "title":
+        # A property may have this name; a keyword stands beside a type.
+        return "type" in node and isinstance(value, str)
+    return key in ("default", "required") and value in ("", (), [])

@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
+import trio
+
 from gateway.http.messages import Head, Headers, Request
 from gateway.hub import Hub
 from gateway.ids import Ids
@@ -21,7 +23,8 @@ from gateway.mcp.revisions.family import Implementation
 from gateway.router import Router
 from gateway.router import Settings as RouterSettings
 from pool.timers import Timers
-from pool.workers import QueueFullError, Workers
+from pool.workers import Settings as WorkerSettings
+from pool.workers import Workers, to_worker
 from session import MemoryBus, MemorySettings, MemoryStore
 from session.model import Presence, Principal, Question
 
@@ -120,30 +123,24 @@ class Recorder:
 
 
 def _split(line: str) -> tuple[str, str, str]:
-    return cast("tuple[str, str, str]", line.partition(":"))
+    return line.partition(":")
 
 
-class Spot:
-    """Workers that do everything on the spot; with the memory store nothing waits."""
+class Remote:
+    """A store that every step has to wait for, as one across a network is."""
 
-    def __init__(self) -> None:
-        self.failures: list[Exception] = []
-        self.full = False
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
 
-    def start(
-        self, lane: str, job: Coroutine[Any, Any, None], *, deadline: float = 0.0
-    ) -> None:
-        if self.full:
-            job.close()
-            raise QueueFullError(lane, 0)
-        try:
-            job.send(None)
-        except StopIteration:
-            return
-        except Exception as error:  # noqa: BLE001 - it stands for the job boundary
-            self.failures.append(error)
-            return
-        raise AssertionError("the memory store never waits")
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def step(*arguments: Any) -> Any:
+            await to_worker()
+            await trio.lowlevel.checkpoint()
+            return await method(*arguments)
+
+        return step
 
 
 class Screen:
@@ -165,7 +162,7 @@ class Screen:
     def offer(self, offer: Any) -> None:
         self.asked.append(offer.question)
 
-    def withdraw(self, offer: Any, reason: str, outcome: object) -> None:
+    def withdraw(self, offer: Any, reason: str, _outcome: object) -> None:
         self.withdrawn.append((offer.question.id, reason))
 
     def notify(self, notification: Any) -> None:
@@ -182,15 +179,21 @@ class Port:
         memory: MemorySettings | None = None,
         declare: Callable[[Registry], None] = lambda _registry: None,
         instructions: str = "",
+        workers: WorkerSettings | None = None,
+        remote: bool = False,
     ) -> None:
         self.now = 1_800_000_000.0
         self.timers: Timers[Callable[[], None]] = Timers(self.now)
-        self.workers = Spot()
+        self.failures: list[Exception] = []
+        self.workers = Workers(
+            workers or WorkerSettings(), on_failure=lambda _lane, error: self.failures.append(error)
+        )
         self.store = MemoryStore(memory or MemorySettings(), self._clock)
+        served: Any = Remote(self.store) if remote else self.store
         self.hub = Hub()
         self.router = Router(
             RouterSettings(),
-            store=self.store,
+            store=served,
             bus=MemoryBus(),
             hub=self.hub,
             ids=Ids(),
@@ -199,7 +202,7 @@ class Port:
         self.registry = tools.product_registry(
             tools.Settings(),
             router=self.router,
-            workers=cast("Workers", self.workers),
+            workers=self.workers,
             timers=self.timers,
         )
         declare(self.registry)
@@ -208,8 +211,8 @@ class Port:
         self.endpoint = McpEndpoint(
             settings or Settings(),
             registry=self.registry,
-            store=self.store,
-            workers=cast("Workers", self.workers),
+            store=served,
+            workers=self.workers,
             timers=self.timers,
             ids=Ids(),
             clock=self._clock,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from gateway.mcp.call import LATER, Call, Later
 from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ToolResult, text
+from pool.workers import Settings as WorkerSettings
 from session import MemorySettings
 from session.errors import StoreUnavailableError
 from session.model import Principal
@@ -242,7 +244,14 @@ def test_session_and_event_id_headers_mean_nothing_in_the_modern_era(port: Port)
 
 @pytest.mark.parametrize(
     "method",
-    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "unknown/method", "tasks/get"],
+    [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "unknown/method",
+        "tasks/get",
+    ],
 )
 def test_a_method_the_modern_era_does_not_know_is_404(port: Port, method: str) -> None:
     response = port.modern(method, request_id="abc")
@@ -430,7 +439,7 @@ def test_a_tool_that_fails_is_an_internal_error_without_its_detail() -> None:
     session = port.initialize()
     response = port.in_session(session, "tools/call", {"name": "fail"})
     assert response.json["error"] == {"code": -32603, "message": "Internal error"}
-    assert [type(failure) for failure in port.workers.failures] == [ValueError]
+    assert [type(failure) for failure in port.failures] == [ValueError]
     assert port.is_idle()
 
 
@@ -441,31 +450,85 @@ def test_a_store_that_cannot_be_reached_is_503(port: Port) -> None:
     assert port.is_idle()
 
 
-def test_no_room_among_the_workers_is_said_at_once(port: Port) -> None:
-    session = port.initialize()
-    port.workers.full = True
+def test_no_room_among_the_workers_is_said_at_once() -> None:
+    """What has to wait for the store is refused; what need not is served."""
+    port = Port(workers=WorkerSettings(queue=1, queue_per_lane=1), remote=True)
+    waiting = port.in_session("s", "ping")
     for response in (
-        port.in_session(session, "ping"),
-        port.modern("tools/list"),
-        port.listen(session),
-        port.post({"jsonrpc": "2.0", "method": "n"}, mcp_session_id=session),
-        port.post([request("ping")], mcp_session_id=session),
+        port.in_session("s", "ping"),
+        port.modern("tools/call", ask()),
+        port.listen("s"),
+        port.post({"jsonrpc": "2.0", "method": "n"}, mcp_session_id="s"),
+        port.post([request("ping")], mcp_session_id="s"),
+        port.send(b"", "DELETE", mcp_session_id="s"),
     ):
         assert response.status == 503
+        assert response.headers["retry-after"] == "1"
         assert "busy" in response.json["error"]["message"]
-    assert port.is_idle()
+    assert port.modern("tools/list").status == 200
+    assert not waiting.complete
+    assert port.failures == []
+
+
+async def test_a_store_across_a_network_is_waited_for_by_workers() -> None:
+    port = Port(remote=True)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(port.workers.run)
+        opened = port.post(
+            request("initialize", {"protocolVersion": "x", "capabilities": {}, "clientInfo": {}})
+        )
+        await port.workers.drain()
+        session = opened.headers["mcp-session-id"]
+        screen = Screen()
+        port.workers.start("", port.router.attach(screen))  # type: ignore[arg-type]
+        await port.workers.drain()
+        waiting = [
+            port.in_session(session, "tools/call", ask()),
+            port.modern("tools/call", ask()),
+            port.modern("tools/call", ask()),
+        ]
+        await port.workers.drain()
+        waiting[2].disconnect()
+        await port.workers.drain()
+        assert screen.withdrawn == [(screen.asked[2].id, "cancelled")]
+        for question in screen.asked[:2]:
+            port.workers.start("", _answer(port, screen, question.id))
+        await port.workers.drain()
+        assert all(response.json["result"]["content"] for response in waiting[:2])
+        assert port.is_idle()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_caller_that_leaves_while_its_question_is_stored_takes_it_back() -> None:
+    port = Port(remote=True)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(port.workers.run)
+        response = port.modern("tools/call", ask())
+        response.disconnect()
+        await port.workers.drain()
+        assert port.store.statistics().pending == 0
+        assert port.is_idle()
+        nursery.cancel_scope.cancel()
+
+
+async def _answer(port: Port, screen: Screen, question_id: str) -> None:
+    await port.router.answer(screen, question_id, answer="x")  # type: ignore[arg-type]
 
 
 # -- anything at all
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["jsonrpc", "id", "method", "params", "_meta", "name", "arguments", "x"])
-        | st.text(max_size=5),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["jsonrpc", "id", "method", "params", "_meta", "name", "arguments", "x"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )
@@ -507,7 +570,7 @@ def test_any_bytes_get_some_response_and_break_nothing(
     )
     port.pass_time(0.2)
     assert response.status in {200, 202, 204, 400, 404, 405}
-    assert port.workers.failures == []
+    assert port.failures == []
 
 
 def test_a_handler_that_finishes_twice_is_answered_once() -> None:

@@ -79,9 +79,7 @@ def test_an_answer_that_takes_longer_comes_on_a_stream_begun_early(
 
 
 @pytest.mark.parametrize("era", ["modern", "2025-11-25"])
-def test_a_stream_never_falls_silent_for_15_seconds(
-    port: Port, screen: Screen, era: str
-) -> None:
+def test_a_stream_never_falls_silent_for_15_seconds(port: Port, screen: Screen, era: str) -> None:
     response = _ask(port, era)
     port.pass_time(0.2)
     for _ in range(8):
@@ -370,9 +368,7 @@ def test_a_stream_resumes_where_it_broke_while_the_question_is_open(
     assert port.is_idle()
 
 
-def test_a_stream_resumes_with_the_answer_that_came_meanwhile(
-    port: Port, screen: Screen
-) -> None:
+def test_a_stream_resumes_with_the_answer_that_came_meanwhile(port: Port, screen: Screen) -> None:
     session = port.initialize()
     _, event_id = _broken_stream(port, session)
     port.answer(screen, "meanwhile")
@@ -402,7 +398,9 @@ def test_events_have_ids_of_their_own_that_name_their_stream(port: Port, screen:
     port.pass_time(30)
     port.answer(screen, "x", 0)
     port.answer(screen, "y", 1)
-    ids = [event["id"] for response in (first, second) for event in response.events if "id" in event]
+    ids = [
+        event["id"] for response in (first, second) for event in response.events if "id" in event
+    ]
     assert len(ids) == len(set(ids)) >= 6
     assert len({event_id.rpartition("-")[0] for event_id in ids}) == 2
 

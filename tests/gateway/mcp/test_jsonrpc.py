@@ -103,7 +103,7 @@ def test_what_readers_would_read_differently_is_a_parse_error(body: bytes) -> No
     assert caught.value.code == jsonrpc.PARSE_ERROR
 
 
-@pytest.mark.parametrize("request_id", [1, -5, 0, "a", "ä\n\"", ""])
+@pytest.mark.parametrize("request_id", [1, -5, 0, "a", 'ä\n"', ""])
 def test_an_id_comes_back_as_it_was(request_id: str | int) -> None:
     """Of the same type and value."""
     reply = jsonrpc.result_bytes(jsonrpc.id_bytes(request_id), b'{"x":1}')

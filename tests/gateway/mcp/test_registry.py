@@ -126,7 +126,12 @@ def test_a_uri_finds_its_resource_or_the_template_it_is_made_from() -> None:
     made = registry.find_resource("test://item/12 3/data.json")
     assert made is not None
     assert made[1] == {"id": "12 3", "kind": "json"}
-    for other in ("test://fixed", "test://item/1/2/data.x", "test://item//data.x", "test://item/1/dataxx"):
+    for other in (
+        "test://fixed",
+        "test://item/1/2/data.x",
+        "test://item//data.x",
+        "test://item/1/dataxx",
+    ):
         assert registry.find_resource(other) is None
 
 
@@ -140,7 +145,8 @@ def test_a_prompt_knows_what_it_must_be_told() -> None:
     )
     prompt = registry.prompts.get("p")
     assert prompt is not None
-    assert (prompt.required, prompt.known) == ({"a"}, {"a", "b"})
+    assert prompt.required == {"a"}
+    assert prompt.known == {"a", "b"}
     assert len(registry.prompts) == 1
 
 

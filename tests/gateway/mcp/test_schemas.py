@@ -41,7 +41,6 @@ def test_a_schema_has_no_references_and_no_words_of_ours() -> None:
     inner = {
         "type": "object",
         "properties": {"kind": {"enum": ["a", "b"], "default": "a"}},
-        "required": [],
         "additionalProperties": False,
     }
     assert schema == {
@@ -49,8 +48,8 @@ def test_a_schema_has_no_references_and_no_words_of_ours() -> None:
         "properties": {
             "name": {"type": "string", "description": "Its name.", "minLength": 1},
             "inner": {**inner, "description": "What is in it."},
-            "many": {"type": "array", "items": inner, "default": []},
-            "title": {"type": "string", "default": ""},
+            "many": {"type": "array", "items": inner},
+            "title": {"type": "string"},
         },
         "required": ["name"],
         "additionalProperties": False,

@@ -228,9 +228,7 @@ def test_who_stops_waiting_for_a_collection_leaves_the_question_open(
 
 
 @pytest.mark.parametrize("tool", ["collect_answer", "cancel_question"])
-def test_a_question_of_somebody_else_looks_like_none(
-    port: Port, screen: Screen, tool: str
-) -> None:
+def test_a_question_of_somebody_else_looks_like_none(port: Port, screen: Screen, tool: str) -> None:
     _call(port, "ask_user", question="Mine?", wait="return")
     question_id = screen.asked[0].id
     unknown = _call(port, tool, question_id="f" * 32)
@@ -272,9 +270,7 @@ def test_people_are_told_things(port: Port, screen: Screen) -> None:
     assert _text(response) == "Told 1 frontend."
     told = screen.told[0]
     assert (told.message, told.title, told.level) == ("Done.", "Build", "success")
-    nobody = _call(
-        port, "notify_user", message="Hi", audience={"kind": "user", "name": "nobody"}
-    )
+    nobody = _call(port, "notify_user", message="Hi", audience={"kind": "user", "name": "nobody"})
     assert "0 frontends online" in _text(nobody)
     assert _result(nobody)["structuredContent"] == {"told": 0}
 
@@ -322,9 +318,7 @@ def test_a_thousand_callers_who_all_use_id_1_get_their_own_answers(
     waiting = []
     for number, session in enumerate(sessions):
         waiting.append(port.in_session(session, "tools/call", ask(question=f"{2 * number}")))
-        waiting.append(
-            port.modern("tools/call", ask(question=f"{2 * number + 1}"), request_id=1)
-        )
+        waiting.append(port.modern("tools/call", ask(question=f"{2 * number + 1}"), request_id=1))
     for at in (*range(1, 1000, 2), *range(998, -1, -2)):
         port.answer(screen, f"answer {screen.asked[at].text}", at)
     assert [_text(response) for response in waiting] == [f"answer {n}" for n in range(1000)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
 import pytest
 
+from gateway import gojson
 from gateway.http.messages import Head
 from gateway.mcp import results
 from gateway.mcp.heads import Facts
@@ -206,14 +206,7 @@ def test_every_result_is_complete_and_says_who_made_it(
 
 def test_no_member_of_a_result_comes_twice() -> None:
     for result in (results.Empty(), results.ReadResult((), meta={"a": 1}), results.text("x")):
-        names: list[str] = []
-        json.loads(
-            REVISION.reply(b"1", result),
-            object_pairs_hook=lambda pairs: names.append(repr([key for key, _ in pairs])),
-        )
-        for each in names:
-            keys = msgspec.json.decode(each.replace("'", '"'))
-            assert len(keys) == len(set(keys))
+        gojson.decode(REVISION.reply(b"1", result))
 
 
 @pytest.mark.parametrize(
