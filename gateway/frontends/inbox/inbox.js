@@ -69,7 +69,7 @@ const announcer = existing("announcer");
 pruneDrafts();
 appearance(existing("theme-button"));
 const config = await gatewayConfig();
-const router = connect({ url: config.ws_path ?? "/ws", ...knownIdentity() });
+const router = connect({ url: typeof config.ws_path === "string" ? config.ws_path : "ws", ...knownIdentity() });
 const list = questionList(existing("waiting"), (id) => open(id));
 const banner = connectionBanner(router);
 const toast = toasts(existing("toasts"));
@@ -272,7 +272,7 @@ function successor() {
 function drawStage() {
   const entry = entries.get(selectedId);
   if (card && card.entry === entry) return;
-  const followed = card !== null;
+  const followed = Boolean(card?.entry.closing);
   card = entry ? makeCard(entry, followed) : null;
   cardPlace.replaceChildren(...(card ? [card.element] : []));
   existing("welcome").hidden = Boolean(card);

@@ -32,7 +32,7 @@ const SETTLE_IN_MS = 500;
  */
 export function questionCard(entry, actions, followed) {
   const { question } = entry;
-  const readyAt = followed ? performance.now() + SETTLE_IN_MS : 0;
+  let readyAt = followed ? performance.now() + SETTLE_IN_MS : 0;
   const editor = editorFor(question, (answer) => send(answer));
   const clock = clockFor(question);
   const status = element("p", { class: "status", role: "status" });
@@ -92,7 +92,10 @@ export function questionCard(entry, actions, followed) {
     const value = editor.answer();
     if (value !== null) send(value);
   });
-  answer.addEventListener("input", () => actions.onType(editor.draft()));
+  answer.addEventListener("input", () => {
+    readyAt = 0;
+    actions.onType(editor.draft());
+  });
   const draft = entry.typed || question.draftText;
   if (draft) editor.restore(draft);
 

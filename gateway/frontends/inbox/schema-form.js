@@ -116,7 +116,7 @@ function valueControl(field) {
   const hint = field.hint && element("p", { class: "hint", id: `${id}-hint` }, field.hint);
   const described = [`${id}-problem`, ...(hint ? [`${id}-hint`] : [])].join(" ");
   for (const input of inputs.labelled) input.setAttribute("aria-describedby", described);
-  const marker = !field.required && field.kind !== "boolean" && element("span", { class: "optional" }, "optional");
+  const marker = !field.required && field.kind !== "boolean" && element("span", { class: "optional" }, " optional");
   const frame = frameFor(field, id, inputs, [hint, problem], marker);
   /** @type {Control} */
   const control = {

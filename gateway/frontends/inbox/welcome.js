@@ -12,10 +12,13 @@ import { element, icon } from "./elements.js";
  * @typedef {{ mcp_url?: string, ws_path?: string, version?: string }} Config
  */
 
+// The page waits for this before it connects.
+const PATIENCE_MS = 2_000;
+
 /** @returns {Promise<Config>} */
 export async function gatewayConfig() {
   try {
-    const response = await fetch("config.json", { cache: "no-store" });
+    const response = await fetch("config.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     const config = response.ok ? await response.json() : null;
     return typeof config === "object" && config !== null ? config : {};
   } catch {

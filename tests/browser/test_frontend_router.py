@@ -1,0 +1,269 @@
+"""`frontend-router.js` as a web app uses it, in a real browser."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from tests.browser.pages import Page
+from tests.browser.processes import Agent, GatewayProcess
+
+# A page of this origin without the inbox: the client is alone in it.
+_ALONE = "/health"
+
+_CONNECT = """
+const { connect } = await import("/frontend-router.js");
+window.router = connect({ name: "A web app", ...given[0] });
+window.heard = [];
+router.on("closed", (question, closure) => heard.push({ id: question.id, ...closure }));
+window.when = (type, test = () => true) => new Promise((resolve) => {
+  const off = router.on(type, (...args) => { if (test(...args)) { off(); resolve(args[0]); } });
+});
+if (router.state !== "open") await when("state", (change) => change.state === "open");
+"""
+
+
+def open_client(page: Page, gateway: GatewayProcess, **options: Any) -> None:
+    """Connect with the client, on a page that has nothing else."""
+    page.driver.get(gateway.origin + _ALONE)
+    page.run(_CONNECT, options)
+
+
+def test_a_question_is_answered_in_three_lines(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    question = agent.ask("Three lines?", context="It says so.", timeout_seconds=60)
+    answered = page.run(
+        """
+        const question = [...router.questions.values()][0] ?? (await when("question"));
+        const ack = await question.answer("Yes");
+        return { ack, text: question.text, context: question.context, left: question.remaining };
+        """
+    )
+    assert answered["text"] == "Three lines?"
+    assert answered["context"] == "It says so."
+    assert 50_000 < answered["left"] < 61_000
+    assert answered["ack"]["status"] == "accepted"
+    assert agent.outcome(question)["answer"] == "Yes"
+    assert page.run("return [router.questions.size, heard]") == [
+        0,
+        [{"id": question, "reason": "answered", "mine": True}],
+    ]
+
+
+def test_answers_given_while_the_line_is_down_go_out_once(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    questions = [agent.ask(f"Number {number}?") for number in range(3)]
+    page.wait(lambda: page.run("return router.questions.size === 3"), "three questions")
+    acks = page.run(
+        """
+        line.cut();
+        await when("state", (change) => change.state === "waiting");
+        const waiting = given[0].map((id, index) => router.answer(id, `wrong ${index}`));
+        given[0].forEach((id, index) => router.answer(id, `right ${index}`));
+        line.said.length = 0;
+        line.mend();
+        router.reconnect();
+        return Promise.all(waiting);
+        """,
+        questions,
+    )
+    assert [ack["status"] for ack in acks] == ["accepted"] * 3
+    assert [agent.outcome(question)["answer"] for question in questions] == [
+        "right 0", "right 1", "right 2",
+    ]
+    said = [json.loads(message) for message in page.run("return line.said")]
+    assert len([message for message in said if message["type"] == "user_response"]) == 3
+
+
+def test_an_answer_whose_acknowledgement_was_lost_counts_once(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    question = agent.ask("Did it arrive?")
+    page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
+    page.run("line.isDeaf = true; window.ack = router.answer(given[0], 'Once');", question)
+    assert agent.outcome(question)["answer"] == "Once"
+    ack = page.run("line.cut(); line.mend(); router.reconnect(); return window.ack;")
+    assert ack["status"] in ("accepted", "duplicate")
+    assert page.run("return [router.questions.size, router.unconfirmed]") == [0, 0]
+
+
+def test_a_second_frontend_hears_who_was_first(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    question = agent.ask("Who?")
+    closure = page.run(
+        """
+        const { connect } = await import("/frontend-router.js");
+        const other = connect({ frontendId: "other-tab", user: "ada" });
+        const question = await new Promise((resolve) => other.on("question", resolve));
+        const closing = new Promise((resolve) => router.on("closed", (_, closure) => resolve(closure)));
+        const ack = await question.answer("Me");
+        const late = await router.answer(question.id, "No, me");
+        other.close();
+        return { closure: await closing, ack, late };
+        """
+    )
+    assert closure["ack"]["status"] == "accepted"
+    assert closure["closure"]["by"] == {"frontend_id": "other-tab", "user": "ada"}
+    assert closure["closure"]["mine"] is False
+    assert closure["late"]["status"] in ("unknown", "duplicate")
+    assert agent.outcome(question)["answer"] == "Me"
+
+
+def test_what_is_too_long_is_refused_before_it_is_sent(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    question = agent.ask("How long?")
+    page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
+    ack = page.run("return router.answer(given[0], 'x'.repeat(router.limits.answer_bytes + 1))", question)
+    assert ack["status"] == "invalid"
+    assert page.run("return [router.state, router.questions.size]") == ["open", 1]
+
+
+def test_a_terminal_close_is_not_answered_with_a_reconnect(
+    gateway: GatewayProcess, page: Page
+) -> None:
+    open_client(page, gateway)
+    change = page.run(
+        """
+        const closed = new Promise((resolve) =>
+          router.on("state", (change) => change.state === "closed" && resolve(change)));
+        for (let i = 0; i < 200; i += 1) line.sockets[0].send("{}");
+        return closed;
+        """
+    )
+    assert change["code"] == 1008
+    assert change["terminal"] is True
+    assert page.run("return line.sockets.length") == 1
+    page.run(
+        """
+        const open = when("state", (change) => change.state === "open");
+        router.reconnect();
+        await open;
+        """
+    )
+
+
+def test_a_question_closed_while_the_line_was_down_is_gone_after_the_reconnect(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    stays, goes = agent.ask("This stays?"), agent.ask("This goes?")
+    page.wait(lambda: page.run("return router.questions.size === 2"), "two questions")
+    page.run("line.cut(); await when('state', (change) => change.state === 'waiting');")
+    agent.take_back(goes)
+    page.run(
+        """
+        const gone = when("closed");
+        line.mend();
+        router.reconnect();
+        await gone;
+        """
+    )
+    assert page.run("return [[...router.questions.keys()], heard]") == [
+        [stays],
+        [{"id": goes, "reason": "gone", "mine": False}],
+    ]
+
+
+def test_every_frame_of_the_gateway_is_as_the_schema_says(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    source = importlib.resources.files("gateway.frontends").joinpath("protocol.schema.json")
+    schema = json.loads(source.read_text())
+    validator = jsonschema_rs.validator_for({**schema, "anyOf": [{"$ref": "#/$defs/from_gateway"}]})
+    sent = jsonschema_rs.validator_for({**schema, "anyOf": [{"$ref": "#/$defs/to_gateway"}]})
+    open_client(page, gateway, user="ada", groups=["ops"])
+    questions = [
+        agent.ask("Plain?"),
+        agent.ask("Choices?", choices=["a", {"value": "b", "label": "B", "description": "Bee"}]),
+        agent.ask("Form?", schema={"type": "object"}, context="c", delivery="one"),
+        agent.ask("Taken back?"),
+    ]
+    agent.call("notify_user", message="Hello", title="T")
+    page.wait(lambda: page.run("return router.questions.size === 4"), "four questions")
+    page.run(
+        """
+        const [plain, choices, form] = given[0];
+        router.seen(plain);
+        router.draft(plain, "dra");
+        await router.answer(choices, "none of them");
+        await router.answer(choices, "a");
+        await router.reject(plain, "no");
+        await router.answer(form, { content: {} });
+        line.sockets[0].send("{}");
+        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: plain, answer: "late" }));
+        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: choices, answer: "b" }));
+        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: "none", answer: "b" }));
+        """,
+        questions,
+    )
+    agent.take_back(questions[3])
+    page.wait(lambda: page.run("return router.questions.size === 0"), "the end")
+    frames = [json.loads(frame) for frame in page.run("return line.frames")]
+    for frame in frames:
+        validator.validate(frame)
+    for message in page.run("return line.said"):
+        if message != "{}":
+            sent.validate(json.loads(message))
+    assert {frame["type"] for frame in frames} == {
+        "connect_ack", "ask_user", "response_ack", "question_closed", "notify_user", "error",
+    }
+    statuses = {frame.get("status") for frame in frames if frame["type"] == "response_ack"}
+    assert statuses == {"accepted", "invalid", "duplicate", "too_late", "unknown"}
+
+
+@contextlib.contextmanager
+def open_first_generation_gateway() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Serve frames as the Go server writes them, without types; return its URL and what it hears."""
+    heard: list[dict[str, Any]] = []
+
+    def speak(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for text in connection:
+                message = json.loads(text)
+                heard.append(message)
+                if message["type"] == "connect":
+                    connection.send('{"status":"connected"}')
+                    connection.send('{"request_id":"req_1","question":"From Go?"}')
+
+    with serve(speak, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/ws", heard
+        server.shutdown()
+        thread.join()
+
+
+def test_frames_without_a_type_are_understood(gateway: GatewayProcess, page: Page) -> None:
+    with open_first_generation_gateway() as (url, heard):
+        page.driver.get(gateway.origin + _ALONE)
+        result = page.run(
+            """
+            const { connect } = await import("/frontend-router.js");
+            const router = connect({ url: given[0] });
+            const question = await new Promise((resolve) => router.on("question", resolve));
+            const ack = await question.answer("To Go");
+            router.close();
+            return { text: question.text, remaining: String(question.remaining), ack };
+            """,
+            url,
+        )
+    assert result == {"text": "From Go?", "remaining": "Infinity", "ack": {"status": "assumed"}}
+    assert {"type": "user_response", "request_id": "req_1", "answer": "To Go"} in heard

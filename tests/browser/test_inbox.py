@@ -1,0 +1,417 @@
+"""The inbox in a real browser, against a real gateway: an agent asks, a person answers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.pages import Page
+from tests.browser.processes import Agent, GatewayProcess
+
+
+def test_an_answer_typed_in_the_browser_comes_back_to_the_waiting_agent(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    with ThreadPoolExecutor(1) as waiting:
+        call = waiting.submit(agent.call, "ask_user", question="What colour is the sky?")
+        page.wait_for_question("What colour is the sky?")
+        page.type_answer("Blue & <b>bright</b>,\ntoday")
+        page.press_send()
+        result = call.result(timeout=15)
+    assert result["content"] == [{"type": "text", "text": "Blue & <b>bright</b>,\ntoday"}]
+    page.wait_until_gone(".card")
+
+
+def test_a_choice_is_made_with_its_number_and_enter(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    choices = ["ship", {"value": "wait", "label": "Wait", "description": "Until Monday"}]
+    question = agent.ask("Ship it?", choices=choices)
+    page.wait_for_text("Until Monday", ".choices")
+    page.press("2")
+    assert page.focused().get_attribute("value") == "wait"
+    page.press(Keys.ENTER)
+    assert agent.outcome(question)["answer"] == "wait"
+
+
+def test_a_choice_is_made_with_a_click(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Ship it?", choices=["ship", "wait"])
+    page.one(".choice[value=ship]").click()
+    assert agent.outcome(question)["answer"] == "ship"
+
+
+def test_after_an_answer_the_next_question_is_there_with_the_cursor_in_it(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    first, second = agent.ask("The first?"), agent.ask("The second?")
+    page.open_inbox(gateway.origin)
+    page.wait_for_question("The first?")
+    page.type_answer("1")
+    page.press_send()
+    page.wait_for_question("The second?")
+    page.wait(lambda: page.focused().get_attribute("id") == "answer-text", "the cursor")
+    assert agent.outcome(first)["answer"] == "1"
+    page.press("2")
+    page.press_send()
+    assert agent.outcome(second)["answer"] == "2"
+
+
+def test_a_question_that_arrives_does_not_take_the_place_of_another(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.ask("The one before my eyes?")
+    page.wait_for_question("before my eyes")
+    page.type_answer("half an ans")
+    agent.ask("A later one?")
+    page.wait_for_text("2", "#waiting-count")
+    page.press("wer")
+    assert page.one("#answer-text").get_attribute("value") == "half an answer"
+
+
+def test_declining_tells_the_agent_why(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Delete everything?")
+    page.wait_for_question("Delete everything?")
+    page.press("x")
+    page.one("#refusal-reason").send_keys("Not without a backup")
+    page.press_send()
+    page.wait_for_text("Declined", ".verdict")
+    assert agent.outcome(question)["state"] == "rejected"
+
+
+def test_nothing_is_sent_when_nothing_was_typed(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.ask("Anything?")
+    page.wait_for_question("Anything?")
+    page.send()
+    page.wait_for_text("Type an answer first", ".card")
+    assert not any('"user_response"' in said for said in page.run("return line.said"))
+
+
+def test_what_another_tab_answered_is_shown_and_the_typed_text_is_kept(
+    gateway: GatewayProcess, agent: Agent, page: Page, other_page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    other_page.come_to_front()
+    other_page.open_inbox(gateway.origin)
+    other_page.one("#identity-button").click()
+    other_page.one("#identity-user").send_keys("ada", Keys.ENTER)
+    other_page.wait_until_connected()
+    agent.ask("Who is first?")
+    page.come_to_front()
+    page.wait_for_question("Who is first?")
+    page.type_answer("I was about to say")
+    other_page.come_to_front()
+    other_page.wait_for_question("Who is first?")
+    other_page.type_answer("Me")
+    other_page.press_send()
+    other_page.wait_for_text("Answer sent", ".verdict")
+    page.come_to_front()
+    page.wait_for_text("Answered by ada", ".verdict")
+    assert page.one("#answer-text").get_attribute("value") == "I was about to say"
+    page.one(".verdict .button:last-child").click()
+    page.wait_until_gone(".card")
+
+
+def test_a_question_nobody_touched_leaves_by_itself_when_another_tab_answered(
+    gateway: GatewayProcess, agent: Agent, page: Page, other_page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    other_page.come_to_front()
+    other_page.open_inbox(gateway.origin)
+    agent.ask("Anybody?")
+    other_page.wait_for_question("Anybody?")
+    other_page.type_answer("Me")
+    other_page.press_send()
+    page.come_to_front()
+    page.wait_for_text("Answered by", ".verdict")
+    page.wait_until_gone(".card")
+
+
+def test_what_the_agent_takes_back_and_what_times_out_is_said(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Still needed?")
+    page.wait_for_question("Still needed?")
+    agent.take_back(question)
+    page.wait_for_text("Withdrawn by the agent", ".verdict")
+    page.press(Keys.ENTER)
+    page.wait_until_gone(".card")
+    agent.ask("Quick?", timeout_seconds=1)
+    page.wait_for_text("Time ran out", ".verdict")
+
+
+def test_a_draft_survives_a_reload(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.ask("A long one?")
+    page.wait_for_question("A long one?")
+    page.type_answer("half of what I want to say")
+    page.driver.refresh()
+    page.wait_for_question("A long one?")
+    assert page.one("#answer-text").get_attribute("value") == "half of what I want to say"
+
+
+def test_a_draft_comes_back_from_the_gateway_when_the_browser_has_forgotten_it(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.ask("A long one?")
+    page.wait_for_question("A long one?")
+    page.type_answer("kept elsewhere")
+    page.wait(lambda: page.run("return line.said.some((m) => m.includes('\"draft\"'))"), "a draft")
+    page.driver.execute_script("localStorage.clear()")
+    page.driver.refresh()
+    page.wait_for_question("A long one?")
+    assert page.one("#answer-text").get_attribute("value") == "kept elsewhere"
+
+
+def test_an_answer_given_while_the_line_is_down_is_sent_when_it_is_back(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Can you hear me?")
+    page.wait_for_question("Can you hear me?")
+    page.run("line.cut()")
+    page.one('#connection[data-state="waiting"]')
+    page.type_answer("Now I can")
+    page.press_send()
+    page.wait_for_text("No connection right now", ".card .status")
+    page.one("#banner")
+    page.run("line.mend()")
+    assert agent.outcome(question)["answer"] == "Now I can"
+    page.wait_for_text("Answer sent", ".verdict")
+
+
+def test_a_restarted_gateway_is_found_again_and_what_it_forgot_is_said(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.ask("Asked before the restart?")
+    page.wait_for_question("before the restart")
+    gateway.stop()
+    page.one('#connection[data-state="waiting"], #connection[data-state="connecting"]')
+    gateway.start()
+    page.wait_until_connected()
+    page.wait_for_text("Closed while you were offline", ".verdict")
+    question = agent.ask("Asked after it?")
+    page.wait_for_question("Asked after it?")
+    page.type_answer("Yes")
+    page.press_send()
+    assert agent.outcome(question)["answer"] == "Yes"
+
+
+def test_a_form_is_checked_before_it_is_sent_and_arrives_as_its_schema_says(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "title": "Name", "minLength": 2, "maxLength": 40},
+            "size": {"type": "integer", "minimum": 10, "maximum": 500, "default": 50},
+            "ratio": {"type": "number", "exclusiveMinimum": 0},
+            "region": {"oneOf": [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "US"}]},
+            "kind": {"type": "string", "enum": list("abcdefgh")},
+            "backups": {"type": "boolean", "default": True},
+            "parts": {"type": "array", "items": {"type": "string", "enum": ["x", "y"]}, "minItems": 1},
+            "mail": {"type": "string", "format": "email"},
+            "day": {"type": "string", "format": "date"},
+        },
+        "required": ["name", "size", "region", "parts"],
+    }
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Set up the database", schema=schema)
+    page.one(".answer input")
+    page.send()
+    page.wait_for_text("This is needed.", ".answer")
+    wrong = [problem.text for problem in page.all(".problem") if problem.text]
+    assert wrong == ["This is needed."] * 3
+    assert page.focused().get_attribute("aria-invalid") == "true"
+    inputs = {
+        label.text.split()[0]: page.one(f"[id='{label.get_attribute('for')}']")
+        for label in page.all(".answer label[for]")
+    }
+    inputs["Name"].send_keys("A")
+    inputs["Size"].send_keys("1")
+    inputs["Mail"].send_keys("nowhere")
+    page.all(".pick")[0].click()
+    page.all(".pick input[type=checkbox]")[1].click()
+    page.send()
+    wrong = [problem.text for problem in page.all(".problem") if problem.text]
+    assert wrong == [
+        "At least 2 characters; this has 1.",
+        "At most 500.",
+        "An e-mail address, like ada@example.com.",
+    ]
+    inputs["Size"].send_keys(Keys.BACKSPACE)
+    inputs["Name"].send_keys("da")
+    inputs["Mail"].send_keys("@example.com")
+    inputs["Kind"].send_keys("c")
+    inputs["Ratio"].send_keys("0.5")
+    page.send()
+    assert agent.outcome(question)["content"] == {
+        "name": "Ada",
+        "size": 50,
+        "ratio": 0.5,
+        "region": "eu",
+        "kind": "c",
+        "backups": True,
+        "parts": ["y"],
+        "mail": "nowhere@example.com",
+    }
+
+
+def test_a_form_half_filled_in_survives_a_reload(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    properties = {"name": {"type": "string"}, "sure": {"type": "boolean"},
+                  "tier": {"type": "string", "enum": ["a", "b"]}}
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Fill in", schema={"type": "object", "properties": properties})
+    page.one(".answer textarea").send_keys("Ada")
+    page.one(".switch").click()
+    page.all(".pick")[1].click()
+    page.driver.refresh()
+    page.one(".answer textarea")
+    page.send()
+    assert agent.outcome(question)["content"] == {"name": "Ada", "sure": True, "tier": "b"}
+
+
+def test_what_the_gateway_refuses_is_said_on_the_card_and_can_be_corrected(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    # A pattern that the page leaves to the gateway: groups that repeat may take forever.
+    schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": "^(ab)+$"}}}
+    page.open_inbox(gateway.origin)
+    question = agent.ask("Which code?", schema=schema)
+    page.one(".answer input").send_keys("ba")
+    page.send()
+    page.wait_for_text("code", ".card .status")
+    field = page.one(".answer input")
+    assert field.get_attribute("value") == "ba"
+    field.clear()
+    field.send_keys("abab")
+    page.send()
+    assert agent.outcome(question)["content"] == {"code": "abab"}
+
+
+def test_markup_in_a_question_is_text(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    page.open_inbox(gateway.origin)
+    agent.ask(evil, context=evil, choices=[{"value": evil, "label": evil, "description": evil}])
+    page.wait_for_text("onerror", ".card .question")
+    assert page.text(".card .question") == evil
+    assert not page.all("main img, main script")
+    assert "owned" not in page.driver.title
+
+
+def test_a_notification_is_shown_and_asks_for_nothing(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    agent.call("notify_user", message="The build is green.", title="Nightly", level="success")
+    page.wait_for_text("The build is green.", '.toast[data-level="success"]')
+    page.one(".toast button").click()
+    page.wait_until_gone(".toast")
+
+
+def test_the_title_counts_what_waits(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    questions = [agent.ask(f"Number {number}?") for number in range(3)]
+    page.wait(lambda: page.driver.title == "(3) Inbox", "the count")
+    for question in questions:
+        agent.take_back(question)
+    page.wait(lambda: page.driver.title == "Inbox", "no count")
+
+
+def test_a_thousand_questions_are_a_screenful_of_rows(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    for number in range(1000):
+        agent.ask(f"Number {number}?")
+    page.wait_for_text("1,000", "#waiting-count")
+    assert len(page.all(".row")) < 40
+    page.driver.execute_script("document.getElementById('waiting').scrollTop = 1e9")
+    page.wait_for_text("Number 999?", "#waiting")
+    assert len(page.all(".row")) < 40
+
+
+def test_everything_can_be_done_with_the_keyboard(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    first, second = agent.ask("The first?"), agent.ask("The second?")
+    page.open_inbox(gateway.origin)
+    page.wait_for_question("The first?")
+    page.press("j")
+    page.wait_for_question("The second?")
+    page.press("k")
+    page.wait_for_question("The first?")
+    page.press(Keys.ARROW_DOWN)
+    page.press(Keys.ENTER)
+    page.press("two")
+    page.press_send()
+    assert agent.outcome(second)["answer"] == "two"
+    page.wait_for_question("The first?")
+    page.press(Keys.ESCAPE, "?")
+    page.wait_for_text("Keyboard shortcuts", "dialog[open]")
+    page.press(Keys.ESCAPE)
+    page.wait_until_gone("dialog[open]")
+    page.press("h")
+    page.wait_for_text("The second?", "#history")
+    agent.take_back(first)
+
+
+def test_an_empty_inbox_tells_how_to_point_an_agent_at_this_gateway(
+    gateway: GatewayProcess, page: Page
+) -> None:
+    page.open_inbox(gateway.origin)
+    page.wait_for_text(f"http://127.0.0.1:{gateway.mcp_port}/mcp", "#welcome")
+
+
+def test_the_page_fits_a_phone(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    phone = {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    agent.ask("One " + "very-long-word" * 30)
+    question = agent.ask("Two?", choices=["yes " * 30, "no"], context="x" * 400)
+    page.open_inbox(gateway.origin)
+    page.wait_for_text("2", "#waiting-count")
+    wide = "return document.documentElement.scrollWidth > innerWidth"
+    assert not page.driver.execute_script(wide)
+    page.all(".row")[1].click()
+    page.one(".choice[value=no]")
+    assert not page.driver.execute_script(wide)
+    assert not any(tab.is_displayed() for tab in page.all(".tab"))
+    page.one(".choice[value=no]").click()
+    assert agent.outcome(question)["answer"] == "no"
+
+
+def test_only_what_is_in_sight_counts_as_seen(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    first, second = agent.ask("The first?"), agent.ask("The second?")
+    page.open_inbox(gateway.origin)
+    page.wait_for_question("The first?")
+    seen = "return line.said.filter((m) => m.includes('\"seen\"')).map((m) => JSON.parse(m).request_id)"
+    page.wait(lambda: page.run(seen) == [first], "the first to be seen")
+    page.press("j")
+    page.wait(lambda: page.run(seen) == [first, second], "the second to be seen")
