@@ -48,6 +48,11 @@ class Settings:
         0.25, "How long a frontend may take to say `connect` before it is offered questions.",
         unit="seconds", minimum=0.0,
     )
+    message_seconds: float = setting(
+        30.0,
+        "From a message's first byte to its last, checked at each heartbeat; longer closes with 1008.",
+        unit="seconds", minimum=0.1,
+    )
     close_seconds: float = setting(
         5.0, "How long a peer may take to answer a close.", unit="seconds", minimum=0.1
     )
@@ -172,11 +177,13 @@ class FrontendsEndpoint:
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.items()]
         )
         response = protocol.accept(WebSocketRequest(head.path, headers))
-        if head.method != "GET" or response.status_code != 101:  # noqa: PLR2004 - HTTP
+        # HTTP/1.0 knows no upgrade, and is never kept alive here.
+        if head.method != "GET" or not head.keep_alive or response.status_code != 101:  # noqa: PLR2004 - HTTP
+            version = head.headers.get(b"sec-websocket-version", b"13")
             responder.respond(
-                426 if response.status_code == 426 else 400,  # noqa: PLR2004
-                _problem("This is a WebSocket: open it with ws:// from a frontend."),
-                headers=((b"Upgrade", b"websocket"),),
+                426 if response.status_code == 426 or version != b"13" else 400,  # noqa: PLR2004
+                _problem("This is a WebSocket, version 13: open it with ws:// from a frontend."),
+                headers=((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
             )
             return
         responder.upgrade(response.serialize(), self._open)

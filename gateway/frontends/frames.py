@@ -67,6 +67,26 @@ def scan(data: bytes, limit: int) -> Scan:
     return Scan(texts, b"", data[at:] if at < end else b"")
 
 
+def missing(start: bytes) -> int:
+    """Return how many bytes must at least come before the frame begun by ``start`` tells more."""
+    if len(start) < 2:  # noqa: PLR2004 - the smallest header
+        return 1
+    length = start[1] & _LENGTH
+    header = 6
+    if length >= _TWO_BYTES:
+        extended = 2 if length == _TWO_BYTES else 8
+        if len(start) < 2 + extended:
+            return 2 + extended - len(start)
+        length = int.from_bytes(start[2 : 2 + extended], "big")
+        header += extended
+    return header + length - len(start)
+
+
+def is_long_control(start: bytes) -> bool:
+    """Whether a frame is a control frame longer than any may be (RFC 6455 section 5.5)."""
+    return bool(start[0] & _CONTROL) and start[1] & _LENGTH >= _TWO_BYTES
+
+
 def encode_text(payload: bytes) -> bytes:
     """Return a server's text frame: whole and unmasked."""
     length = len(payload)

@@ -10,6 +10,7 @@ It refuses to decide anything about questions: that is the router's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -19,7 +20,7 @@ from websockets.server import ServerProtocol
 
 from gateway import errors
 from gateway.frontends import messages
-from gateway.frontends.frames import PING, encode_text, scan
+from gateway.frontends.frames import PING, encode_text, is_long_control, missing, scan
 from pool.connections import Callback, Connection
 from pool.timers import Timer
 from pool.workers import QueueFullError
@@ -41,14 +42,13 @@ class FrontendSocket:
 
     __slots__ = (
         "_backlog",
-        "_buffer",
         "_connection",
         "_drafts",
         "_endpoint",
-        "_fragments",
         "_heard",
         "_strange",
         "_timer",
+        "_unfinished",
         "_unusable",
         "attached",
         "connection_id",
@@ -65,9 +65,8 @@ class FrontendSocket:
     def __init__(self, endpoint: FrontendsEndpoint, connection: Connection, tenant: str) -> None:
         self._endpoint = endpoint
         self._connection = connection
-        self._buffer = b""
+        self._unfinished: _Unfinished | None = None
         self._strange: _Strange | None = None
-        self._fragments = 0
         self._backlog: dict[str, None] | None = None
         self._drafts: dict[str, str] | None = None
         self._unusable = 0
@@ -88,10 +87,14 @@ class FrontendSocket:
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; see `ConnectionProtocol`."""
-        self._heard = self._endpoint.timers.now()
-        if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
+        self._heard = now = self._endpoint.timers.now()
+        unfinished = self._unfinished
+        if unfinished is not None:
+            data = unfinished.take(data)
+            if not data:
+                return
+            self._unfinished = None
+        size = len(data)
         while data:
             if self._strange is not None and self._strange.wants_all:
                 self._pass_on(data)
@@ -102,8 +105,10 @@ class FrontendSocket:
             if not special:
                 break
             self._pass_on(special)
-        if self._connection.is_open:
-            self._buffer = data
+        if data and self._connection.is_open:
+            # A frame of which only the header was missing so far is no new frame.
+            since = now if unfinished is None or len(data) < size else unfinished.since
+            self._unfinished = _Unfinished(data, since)
 
     def eof_received(self) -> bool:
         """A WebSocket without its other half is of no use."""
@@ -128,7 +133,7 @@ class FrontendSocket:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._buffer = b""
+        self._unfinished = None
         self._backlog = None
         self._endpoint.gone(self)
         if self.attached:
@@ -317,11 +322,19 @@ class FrontendSocket:
         if endpoint.timers.now() - self._heard >= 2 * beat - 0.25 * min(beat, 1.0):
             self.close(errors.CLOSE_NO_PONG)
             return
+        if endpoint.timers.now() - self._unfinished_since() > endpoint.settings.message_seconds:
+            self.close(errors.CLOSE_ENDLESS)
+            return
         self._connection.write(PING)
         self._unusable = 0
         if self._strange is not None:
             self._strange.new_period()
         self._timer = endpoint.timers.arm(beat, self._beat)
+
+    def _unfinished_since(self) -> float:
+        """Return when the frame or the message began that still lacks its end."""
+        since = math.inf if self._unfinished is None else self._unfinished.since
+        return since if self._strange is None else min(since, self._strange.unfinished_since)
 
     def close(self, code: errors.CloseCode) -> None:
         """Say why, and end; a peer that does not say goodbye in turn is cut off."""
@@ -332,7 +345,11 @@ class FrontendSocket:
     def _pass_on(self, data: bytes) -> None:
         """Have `websockets` judge what is not plain."""
         strange = self._strange_protocol()
-        for text in strange.receive(data):
+        texts = strange.receive(data, self._heard)
+        if strange.protocol.state is State.OPEN:
+            # A pong goes in front of what answers a message that ended after its ping.
+            self._send(strange)
+        for text in texts:
             self._message(text)
         self._send(strange)
 
@@ -357,15 +374,34 @@ class FrontendSocket:
 
 
 @final
+class _Unfinished:
+    """A plain frame whose end has not come yet; joined once, however many pieces it comes in."""
+
+    __slots__ = ("_missing", "_pieces", "since")
+
+    def __init__(self, start: bytes, since: float) -> None:
+        self._pieces = [start]
+        self._missing = missing(start)
+        self.since = since
+
+    def take(self, data: bytes) -> bytes:
+        """Return all there is once there is enough to look at again, else nothing."""
+        self._pieces.append(data)
+        self._missing -= len(data)
+        return b"".join(self._pieces) if self._missing <= 0 else b""
+
+
+@final
 class _Strange:
     """What `websockets` makes of the frames that are not plain."""
 
-    __slots__ = ("_control", "_control_limit", "_count", "_kind", "_pieces", "protocol")
+    __slots__ = ("_control", "_control_limit", "_count", "_kind", "_pieces", "_since", "protocol")
 
     def __init__(self, message_bytes: int, control_frames: int) -> None:
         self.protocol = ServerProtocol(state=State.OPEN, max_size=message_bytes)
         self._pieces: list[bytes] = []
         self._kind: Opcode | None = None
+        self._since = math.inf
         self._count = 0
         self._control = 0
         self._control_limit = control_frames
@@ -374,6 +410,11 @@ class _Strange:
     def wants_all(self) -> bool:
         """Whether even plain frames are its business: inside a message, or while closing."""
         return self._kind is not None or self.protocol.state is not State.OPEN
+
+    @property
+    def unfinished_since(self) -> float:
+        """When the message began whose last fragment has not come yet."""
+        return math.inf if self._kind is None else self._since
 
     def new_period(self) -> None:
         """Control frames are counted per heartbeat."""
@@ -386,19 +427,23 @@ class _Strange:
                 self.protocol.send_close(code.code, code.reason)
             )
 
-    def receive(self, data: bytes) -> list[bytes]:
+    def receive(self, data: bytes, now: float) -> list[bytes]:
         """Take whole frames, or the start of an illegal one; return the texts they complete."""
         protocol = self.protocol
+        if not self.wants_all and is_long_control(data):
+            # `websockets` would wait for all of it before it says so.
+            protocol.fail(1002, "a control frame has at most 125 bytes")
+            return []
         protocol.receive_data(data)
         texts = []
         for event in protocol.events_received():
             if isinstance(event, Frame):
-                text = self._frame(event)
+                text = self._frame(event, now)
                 if text is not None:
                     texts.append(text)
         return texts
 
-    def _frame(self, frame: Frame) -> bytes | None:
+    def _frame(self, frame: Frame, now: float) -> bytes | None:
         if frame.opcode in _CONTROL_FRAMES:
             self._control += 1
             if self._control > self._control_limit:
@@ -406,6 +451,7 @@ class _Strange:
             return None
         if frame.opcode is not Opcode.CONT:
             self._kind = frame.opcode
+            self._since = now
             self._count = 0
         self._count += 1
         self._pieces.append(bytes(frame.data))

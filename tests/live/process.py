@@ -1,0 +1,101 @@
+"""A gateway in a process of its own, as a person would start it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Generous: a loaded machine is slow, and nobody waits this long when all is well.
+_START_SECONDS = 30
+_STOP_SECONDS = 30
+# The newest lines are what explains a failure.
+_KEPT_LINES = 2000
+
+
+class GatewayProcess:
+    """A started gateway: its ports, and what it logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.log: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT_LINES)
+        self.ws_port = self.mcp_port = self.monitoring_port = 0
+        self._started = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="gateway log", daemon=True)
+        self._reader.start()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports by what they are for."""
+        return {"ws": self.ws_port, "mcp": self.mcp_port, "monitoring": self.monitoring_port}
+
+    def wait_until_started(self) -> None:
+        """Return once the gateway said that all its ports listen."""
+        if not self._started.wait(_START_SECONDS) or not self.ws_port:
+            self.process.kill()
+            raise AssertionError(f"the gateway did not start:\n{self.text()}")
+
+    def text(self) -> str:
+        """Return what was logged, for people."""
+        return "\n".join(self.log)
+
+    def stop(self) -> None:
+        """End it as a service manager does, and check that nothing went wrong in its life."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"the gateway did not end:\n{self.text()}") from None
+        finally:
+            self._reader.join(5)
+        assert status == 0, f"the gateway ended with {status}:\n{self.text()}"
+        assert "Traceback" not in self.text(), self.text()
+
+    def _read(self) -> None:
+        stdout = self.process.stdout
+        assert stdout is not None
+        with stdout:
+            for raw in stdout:
+                self._take(raw.decode(errors="replace").rstrip())
+        # The end of the output is the end of waiting for the start, too.
+        self._started.set()
+
+    def _take(self, line: str) -> None:
+        self.log.append(line)
+        if not line.startswith("{"):
+            return
+        event = json.loads(line)
+        self.events.append(event)
+        if event.get("event") == "gateway_started":
+            self.ws_port = event["ws_port"]
+            self.mcp_port = event["mcp_port"]
+            self.monitoring_port = event["monitoring_port"]
+            self._started.set()
+
+
+@contextmanager
+def running_gateway(*flags: str) -> Iterator[GatewayProcess]:
+    """Start a gateway on free ports; at the end it must leave cleanly."""
+    command = [
+        *(sys.executable, "-m", "gateway"),
+        *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
+        *flags,
+    ]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    gateway = GatewayProcess(process)
+    try:
+        gateway.wait_until_started()
+        yield gateway
+    finally:
+        gateway.stop()
