@@ -89,6 +89,10 @@ const REOFFER_PAUSE_MS = 1_500;
 // when nobody can tell us, after a while when somebody should have.
 const OVERDUE_MS = 30_000;
 const SWEEP_MS = 1_000;
+// A clock that stood still this long means that the machine slept, and that
+// the gateway has given us up. Beyond the minute for which browsers hold back
+// the timers of pages out of sight.
+const SLEPT_MS = 120_000;
 // More than a gateway keeps pending for one tenant; what is beyond is offered
 // again after the next connect.
 const MAX_QUESTIONS = 50_000;
@@ -230,6 +234,7 @@ export class Router {
   #skew = 0;
   #connectSentAt = 0;
   #openedAt = 0;
+  #sweptAt = Date.now();
   /** A gateway that knows only the four original messages acknowledges nothing. */
   #acknowledges = true;
   /** @type {URL} */ #url;
@@ -707,6 +712,9 @@ export class Router {
   }
 
   #sweep() {
+    const slept = Date.now() - this.#sweptAt > SLEPT_MS;
+    this.#sweptAt = Date.now();
+    if (slept && this.#socket) this.#lost(this.#socket, 1006, "the machine slept");
     const grace = this.state === "open" ? OVERDUE_MS : 0;
     const now = this.now();
     for (const question of this.questions.values()) {

@@ -126,7 +126,7 @@ export function questionCard(entry, actions, followed) {
     let tone = "plain";
     if (phase === "sending") words = "Sending…";
     else if (phase === "unsent")
-      words = "No connection right now. Your answer is kept and goes out by itself; sending again replaces it.";
+      words = "No connection right now. Your answer is kept and goes out by itself.";
     else if (phase === "open" && lastAck) {
       words =
         lastAck.status === "unacknowledged"
