@@ -201,6 +201,8 @@ function move(step) {
   const index = order.findIndex((entry) => entry.question.id === selectedId);
   const next = order[Math.min(order.length - 1, Math.max(0, index + step))];
   if (next && next.question.id !== selectedId) select(next.question.id);
+  // Where the list has the focus, a screen reader says which row is meant.
+  existing("waiting").focus({ preventScroll: true });
 }
 
 /**
