@@ -35,7 +35,7 @@ class Listeners:
         #: How many streams there are.
         self.open = 0
 
-    def listen(self, session: McpSession, responder: Responder) -> None:
+    def listen(self, session: McpSession, responder: Responder) -> Listener:
         """Open a stream for a session.
 
         Raises:
@@ -58,6 +58,7 @@ class Listeners:
         self._by_session.setdefault(session_id, []).append(listener)
         self.open += 1
         listener.start()
+        return listener
 
     def end(self, session_id: str) -> None:
         """End the streams of a session."""

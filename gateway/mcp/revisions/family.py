@@ -75,11 +75,6 @@ def offered(registry: Registry) -> dict[str, Any]:
     return capabilities
 
 
-def is_cacheable(result: Reply) -> bool:
-    """Return whether a result is one that callers may keep for a while."""
-    return result.cacheable
-
-
 def body_of(result: Reply) -> bytes:
     """Return a result as a JSON object."""
     return result.body if type(result) is Encoded else encode(result)

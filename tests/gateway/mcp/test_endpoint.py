@@ -483,16 +483,17 @@ async def test_a_store_across_a_network_is_waited_for_by_workers() -> None:
         port.workers.start("", port.router.attach(screen))  # type: ignore[arg-type]
         await port.workers.drain()
         waiting = [
-            port.in_session(session, "tools/call", ask()),
-            port.modern("tools/call", ask()),
-            port.modern("tools/call", ask()),
+            port.in_session(session, "tools/call", ask(question="0")),
+            port.modern("tools/call", ask(question="1")),
+            port.modern("tools/call", ask(question="2")),
         ]
         await port.workers.drain()
+        questions = {question.text: question.id for question in screen.asked}
         waiting[2].disconnect()
         await port.workers.drain()
-        assert screen.withdrawn == [(screen.asked[2].id, "cancelled")]
-        for question in screen.asked[:2]:
-            port.workers.start("", _answer(port, screen, question.id))
+        assert screen.withdrawn == [(questions["2"], "cancelled")]
+        for text_ in "01":
+            port.workers.start("", _answer(port, screen, questions[text_]))
         await port.workers.drain()
         assert all(response.json["result"]["content"] for response in waiting[:2])
         assert port.is_idle()

@@ -1,0 +1,73 @@
+"""Streams by session; how they behave on the wire is in `test_endpoint`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.ids import Ids
+from gateway.mcp.exchange import Beating, Conduct, Exchange
+from gateway.mcp.jsonrpc import RpcError
+from gateway.mcp.listeners import Listeners
+from gateway.mcp.pacing import Pace
+from pool.timers import Timers
+from session.model import McpSession
+from tests.gateway.mcp.recording import Recorder
+
+
+def _listeners(session_limit: int, limit: int) -> tuple[Listeners, Pace[Beating]]:
+    timers: Timers[Callable[[], None]] = Timers(0.0)
+    patience: Pace[Exchange] = Pace(timers, 0.1, Exchange.impatient)
+    keep_alive: Pace[Beating] = Pace(timers, 15.0, lambda stream: stream.beat())
+    conduct = Conduct(patience, keep_alive, Ids(), 1000)
+    touched: list[McpSession] = []
+    listeners = Listeners(conduct, session_limit=session_limit, limit=limit, touch=touched.append)
+    return listeners, keep_alive
+
+
+def _session(name: str) -> McpSession:
+    return McpSession(name, "t", "s", "2025-11-25", 0.0)
+
+
+def test_a_place_is_free_again_when_a_stream_ends_whoever_ended_it() -> None:
+    listeners, keep_alive = _listeners(1, 10)
+    for end in ("caller", "server"):
+        recorder = Recorder()
+        listeners.listen(_session("a"), recorder)
+        if end == "caller":
+            recorder.disconnect()
+        else:
+            listeners.end("a")
+            assert recorder.complete
+        assert listeners.open == 0
+    assert len(keep_alive) == 0
+    listeners.end("a")
+
+
+def test_a_full_session_leaves_room_for_others_and_a_full_server_for_nobody() -> None:
+    listeners, _ = _listeners(1, 2)
+    for name in "ab":
+        listeners.listen(_session(name), Recorder())
+    statuses = []
+    for name in "ac":
+        with pytest.raises(RpcError) as caught:
+            listeners.listen(_session(name), Recorder())
+        statuses.append(caught.value.status)
+    assert statuses == [429, None]
+    assert listeners.open == 2
+
+
+def test_a_listener_is_sent_what_nobody_asked_for_until_it_ends() -> None:
+    listeners, _ = _listeners(2, 10)
+    session = _session("a")
+    recorder = Recorder()
+    listener = listeners.listen(session, recorder)
+    listener.send(b'{"a":1}')
+    assert recorder.messages == [{"a": 1}]
+    listeners.end_all()
+    listener.send(b'{"a":2}')
+    listener.beat()
+    listener.close()
+    assert recorder.messages == [{"a": 1}]
+    assert recorder.complete
