@@ -1,0 +1,90 @@
+"""The short way through frames, and what is handed on (RFC 6455 section 5)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from gateway.frontends.frames import encode_text, scan
+
+LIMIT = 70_000
+
+
+def frame(payload: bytes, opcode: Opcode = Opcode.TEXT, *, fin: bool = True, mask: bool = True) -> bytes:
+    return Frame(opcode, payload, fin=fin).serialize(mask=mask)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, LIMIT])
+def test_a_text_of_any_size_within_the_limit_is_taken(size: int) -> None:
+    assert scan(frame(b"x" * size) + b"\x81", LIMIT) == ([b"x" * size], b"", b"\x81")
+
+
+def test_texts_in_one_read_come_in_order() -> None:
+    data = b"".join(frame(b"%d" % number) for number in range(50))
+    assert scan(data, LIMIT) == ([b"%d" % number for number in range(50)], b"", b"")
+
+
+@pytest.mark.parametrize("size", [5, 300, 66_000])
+def test_an_unfinished_frame_is_left_for_the_next_read(size: int) -> None:
+    whole = frame(b"x" * size)
+    for cut in (1, 2, 3, 5, 7, 9, len(whole) - 1):
+        texts, special, rest = scan(frame(b"first") + whole[:cut], LIMIT)
+        assert (texts, special, rest) == ([b"first"], b"", whole[:cut])
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        frame(b"", Opcode.PING),
+        frame(b"x" * 125, Opcode.PONG),
+        frame(b"\x03\xe8", Opcode.CLOSE),
+        frame(b"x", Opcode.BINARY),
+        frame(b"x", fin=False),
+        frame(b"x", Opcode.CONT),
+        b"\xc1" + frame(b"x")[1:],
+        b"\x83" + frame(b"x")[1:],
+    ],
+)
+def test_whatever_is_not_plain_is_handed_on_whole(strange: bytes) -> None:
+    after = frame(b"b")
+    assert scan(frame(b"a") + strange + after, LIMIT) == ([b"a"], strange, after)
+
+
+@pytest.mark.parametrize(
+    "illegal",
+    [
+        frame(b"x", mask=False),
+        b"\x81\xfe\xff\xff",
+        b"\x81\xff" + (LIMIT + 1).to_bytes(8, "big"),
+        b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x89\xfe\x00\x80",
+    ],
+)
+def test_an_illegal_frame_is_handed_on_before_its_payload_comes(illegal: bytes) -> None:
+    limit = 60_000 if illegal.startswith(b"\x81\xfe") else LIMIT
+    assert scan(illegal, limit) == ([], illegal, b"")
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])
+def test_an_encoded_text_is_the_librarys(size: int) -> None:
+    payload = b"x" * size
+    assert encode_text(payload) == frame(payload, mask=False)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10), st.integers(1, 50))
+def test_texts_survive_any_cut(payloads: list[bytes], step: int) -> None:
+    data = b"".join(map(frame, payloads))
+    found: list[bytes] = []
+    rest = b""
+    for at in range(0, len(data), step):
+        texts, special, rest = scan(rest + data[at : at + step], LIMIT)
+        assert special == b""
+        found += texts
+    assert (found, rest) == (payloads, b"")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_texts_a_strange_frame_or_the_start_of_one(data: bytes) -> None:
+    texts, special, rest = scan(data, 100)
+    assert all(len(text) <= 100 for text in texts)
+    assert len(special) + len(rest) <= len(data)
