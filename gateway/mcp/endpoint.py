@@ -193,7 +193,7 @@ class McpEndpoint:
             beating=len(self._keep_alive),
         )
 
-    def end_listeners(self) -> None:
+    def stop_listening(self) -> None:
         """End the streams on which nothing is awaited, as the process goes away."""
         self._listeners.end_all()
 

@@ -128,7 +128,7 @@ class Exchange:
             return
         if self._expected is not None:
             self._deliver_part(payload)
-        elif self.state == OPEN and self._accepts_json:
+        elif self.state == OPEN and (self._accepts_json or status != 200):  # noqa: PLR2004 - HTTP
             self._finished()
             self._responder.respond(status, payload, headers=headers)
         else:

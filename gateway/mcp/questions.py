@@ -80,7 +80,7 @@ def _ending(question: Question, outcome: Outcome) -> str:
             f"Nobody answered within {seconds:g} seconds. The question is closed; ask again, "
             "with a longer timeout_seconds if people need more time."
         )
-    because = f": {outcome.reason}" if outcome.reason else ""
+    because = f": {outcome.reason.removesuffix('.')}" if outcome.reason else ""
     if outcome.state is State.CANCELLED:
         return f"The question was cancelled{because}."
     return f"The person who was asked declined to answer{because}."

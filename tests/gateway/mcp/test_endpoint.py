@@ -286,6 +286,11 @@ def test_modern_headers_must_say_what_the_body_says(
     assert response.json["id"] == 1
 
 
+def test_an_error_has_its_status_also_for_who_reads_streams_only(port: Port) -> None:
+    response = port.modern("no/such", accept="text/event-stream")
+    assert (response.status, response.json["error"]["code"]) == (404, -32601)
+
+
 def test_an_unknown_revision_is_told_which_there_are(port: Port) -> None:
     meta = {**META, "io.modelcontextprotocol/protocolVersion": "1900-01-01"}
     response = port.modern("tools/list", {"_meta": meta}, mcp_protocol_version="1900-01-01")
@@ -410,7 +415,7 @@ def test_listeners_are_bounded_per_session_and_in_all() -> None:
 
 def test_listeners_end_when_the_process_goes_away(port: Port) -> None:
     streams = [port.listen(port.initialize()) for _ in range(3)]
-    port.endpoint.end_listeners()
+    port.endpoint.stop_listening()
     assert all(stream.complete for stream in streams)
     assert port.is_idle()
 
