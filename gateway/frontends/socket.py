@@ -375,20 +375,20 @@ class FrontendSocket:
 
 @final
 class _Unfinished:
-    """A plain frame whose end has not come yet; joined once, however many pieces it comes in."""
+    """A plain frame whose end has not come yet; looked at once it can be whole."""
 
-    __slots__ = ("_missing", "_pieces", "since")
+    __slots__ = ("_frame", "_missing", "since")
 
     def __init__(self, start: bytes, since: float) -> None:
-        self._pieces = [start]
+        self._frame = bytearray(start)
         self._missing = missing(start)
         self.since = since
 
     def take(self, data: bytes) -> bytes:
         """Return all there is once there is enough to look at again, else nothing."""
-        self._pieces.append(data)
+        self._frame += data
         self._missing -= len(data)
-        return b"".join(self._pieces) if self._missing <= 0 else b""
+        return bytes(self._frame) if self._missing <= 0 else b""
 
 
 @final

@@ -86,7 +86,7 @@ class HttpConnection:
         self._connection = connection
         self._buffer = b""
         self._head: Head | None = None
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._body_size = 0
         self._decoder: ChunkedBody | None = None
         self._response: _Response | None = None
@@ -228,13 +228,13 @@ class HttpConnection:
         else:
             assert head.body_length is not None
             missing = head.body_length - self._body_size
-            self._body.append(data[:missing])
+            self._body += data[:missing]
             self._body_size += len(data)
             if self._body_size < head.body_length:
                 return b""
-            body, rest = b"".join(self._body), data[missing:]
+            body, rest = bytes(self._body), data[missing:]
         self._head = self._decoder = None
-        self._body = []
+        self._body = bytearray()
         self._serve(head, body)
         return rest
 

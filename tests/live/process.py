@@ -27,7 +27,8 @@ class GatewayProcess:
         self.log: deque[str] = deque(maxlen=_KEPT_LINES)
         self.events: deque[dict[str, Any]] = deque(maxlen=_KEPT_LINES)
         self.ws_port = self.mcp_port = self.monitoring_port = 0
-        self._started = threading.Event()
+        self._changed = threading.Condition()
+        self._ended = False
         self._reader = threading.Thread(target=self._read, name="gateway log", daemon=True)
         self._reader.start()
 
@@ -38,9 +39,24 @@ class GatewayProcess:
 
     def wait_until_started(self) -> None:
         """Return once the gateway said that all its ports listen."""
-        if not self._started.wait(_START_SECONDS) or not self.ws_port:
+        started = self.wait_for_event("gateway_started")
+        self.ws_port = started["ws_port"]
+        self.mcp_port = started["mcp_port"]
+        self.monitoring_port = started["monitoring_port"]
+
+    def wait_for_event(self, name: str) -> dict[str, Any]:
+        """Return the first logged event of this name, as soon as it is there."""
+
+        def logged() -> dict[str, Any] | None:
+            return next((event for event in self.events if event.get("event") == name), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: logged() or self._ended, _START_SECONDS)
+            event = logged()
+        if event is None:
             self.process.kill()
-            raise AssertionError(f"the gateway did not start:\n{self.text()}")
+            raise AssertionError(f"the gateway never logged {name}:\n{self.text()}")
+        return event
 
     def text(self) -> str:
         """Return what was logged, for people."""
@@ -66,20 +82,16 @@ class GatewayProcess:
         with stdout:
             for raw in stdout:
                 self._take(raw.decode(errors="replace").rstrip())
-        # The end of the output is the end of waiting for the start, too.
-        self._started.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def _take(self, line: str) -> None:
-        self.log.append(line)
-        if not line.startswith("{"):
-            return
-        event = json.loads(line)
-        self.events.append(event)
-        if event.get("event") == "gateway_started":
-            self.ws_port = event["ws_port"]
-            self.mcp_port = event["mcp_port"]
-            self.monitoring_port = event["monitoring_port"]
-            self._started.set()
+        with self._changed:
+            self.log.append(line)
+            if line.startswith("{"):
+                self.events.append(json.loads(line))
+                self._changed.notify_all()
 
 
 @contextmanager
@@ -97,5 +109,9 @@ def running_gateway(*flags: str) -> Iterator[GatewayProcess]:
     try:
         gateway.wait_until_started()
         yield gateway
-    finally:
-        gateway.stop()
+    except BaseException:
+        # The test's failure is what matters; this must only not linger.
+        process.kill()
+        process.wait()
+        raise
+    gateway.stop()
