@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from gateway.frontends.frames import encode_text, scan
+from gateway.frontends.frames import encode_text, is_long_control, missing, scan
 
 LIMIT = 70_000
 
@@ -88,3 +88,31 @@ def test_any_bytes_are_texts_a_strange_frame_or_the_start_of_one(data: bytes) ->
     texts, special, rest = scan(data, 100)
     assert all(len(text) <= 100 for text in texts)
     assert len(special) + len(rest) <= len(data)
+
+
+@given(st.binary(max_size=300), st.data())
+def test_what_is_missing_of_a_frame_is_never_overestimated(payload: bytes, data: st.DataObject) -> None:
+    """Waiting for that many bytes and asking again ends exactly at the frame's end."""
+    whole = frame(payload)
+    have = data.draw(st.integers(0, len(whole) - 1))
+    while have < len(whole):
+        assert missing(whole[:have]) > 0
+        have += missing(whole[:have])
+    assert have == len(whole)
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, LIMIT])
+def test_a_long_frame_is_waited_for_in_one_step_once_its_header_is_there(size: int) -> None:
+    whole = frame(b"x" * size)
+    assert missing(whole[:14]) == len(whole) - 14
+    assert missing(whole) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "is_long"),
+    [(b"\x89\xfd", False), (b"\x89\xfe", True), (b"\x8a\xff", True), (b"\x81\xfe", False)],
+)
+def test_a_control_frame_is_known_to_be_too_long_by_its_first_bytes(
+    start: bytes, is_long: bool  # noqa: FBT001
+) -> None:
+    assert is_long_control(start) is is_long
