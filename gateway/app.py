@@ -41,8 +41,8 @@ from gateway.http.messages import Handler, Head
 from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.mcp.endpoint import McpEndpoint
-from gateway.mcp.tools import product_registry
 from gateway.mcp.revisions.family import Implementation
+from gateway.mcp.tools import product_registry
 from gateway.metrics import Metrics, Reading
 from gateway.monitoring.endpoint import MonitoringApp, serve_monitoring
 from gateway.monitoring.probes import Check, Probes, Status
@@ -101,7 +101,7 @@ class DrainSettings:
     )
     wait_seconds: float = setting(
         20.0,
-        "How long callers that wait for a person may go on waiting before they are told to ask again.",
+        "How long those who wait for a person may go on waiting before they are told to ask again.",
         unit="seconds",
         minimum=0.0,
     )
@@ -143,9 +143,7 @@ class _Gateway:
             async with trio.open_nursery() as process:
                 await process.start(self.workers.run)
                 await process.start(self.router.run)
-                await process.start(
-                    partial(serve_monitoring, self.monitoring, ports["monitoring"])
-                )
+                await process.start(partial(serve_monitoring, self.monitoring, ports["monitoring"]))
                 await process.start(self.connections.run)
                 process.start_soon(self._watch_signals, process.cancel_scope)
                 # What was made so far lives as long as the process does: the
@@ -387,7 +385,7 @@ class _Gateway:
 
 def _wall_clock() -> Callable[[], float]:
     """Return a clock of seconds since the epoch that never jumps."""
-    start = time.time() - time.monotonic()
+    start = time.time() - time.monotonic()  # noqa: TID251 - this is the one place
     monotonic = time.monotonic
     return lambda: start + monotonic()
 

@@ -136,11 +136,10 @@ class Hub:
         del level[frontend]
         if not level:
             del levels[before]
-        level = levels.get(after)
-        if level is None:
-            levels[after] = {frontend: None}
+        if after in levels:
+            levels[after][frontend] = None
         else:
-            level[frontend] = None
+            levels[after] = {frontend: None}
 
     def __iter__(self) -> Iterator[Frontend]:
         for tenant in self._tenants.values():

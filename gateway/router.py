@@ -49,12 +49,15 @@ class Settings:
         300.0, "How long a question waits when its caller does not say.", unit="seconds", minimum=1
     )
     maximum_seconds: float = setting(
-        86_400.0, "The longest a question may wait; longer is shortened to it.", unit="seconds",
-        minimum=1, maximum=30 * 86_400,
+        86_400.0,
+        "The longest a question may wait; longer is shortened to it.",
+        unit="seconds",
+        minimum=1,
+        maximum=30 * 86_400,
     )
     unseen_seconds: float = setting(
         30.0,
-        "With delivery one: how long a frontend may leave a question unseen before the next gets it.",
+        "With delivery one: how long a question may stay unseen before the next frontend gets it.",
         unit="seconds",
         minimum=0.25,
     )
@@ -114,8 +117,9 @@ class Notification:
 
     __slots__ = ("audience", "created_at", "encoded", "id", "level", "message", "sender", "title")
 
-    def __init__(self, message: str, *, title: str = "", level: str = "info",
-                 audience: Audience = EVERYONE) -> None:
+    def __init__(
+        self, message: str, *, title: str = "", level: str = "info", audience: Audience = EVERYONE
+    ) -> None:
         self.message = message
         self.title = title
         self.level = level
@@ -178,7 +182,7 @@ class RouterStatistics:
 class Router:
     """Asks, offers, settles. Owned by the composition root, swept by `run`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root hands over what it needs
         self,
         settings: Settings,
         *,
@@ -343,10 +347,12 @@ class Router:
         """Settle a question with a person's answer, if it is the first valid one."""
         offer = recipient.offers.get(question_id)
         question = offer.question if offer else await self._asked_of(recipient, question_id)
-        if type(question) is Ack:
+        if isinstance(question, Ack):
             return question
         if len(answer) > self.settings.answer_bytes:
-            return Ack("invalid", f"The answer is longer than {self.settings.answer_bytes} characters.")
+            return Ack(
+                "invalid", f"The answer is longer than {self.settings.answer_bytes} characters."
+            )
         wrong = refusal(question, answer, content)
         if wrong:
             return Ack("invalid", wrong)
@@ -397,7 +403,8 @@ class Router:
 
     async def wait_until_nobody_waits(self) -> None:
         """Return when every waiter has heard its outcome."""
-        while any(offer.waiters for offer in self._offers.values()):
+        # Once in a process: an event would cost every question something.
+        while any(offer.waiters for offer in self._offers.values()):  # noqa: ASYNC110
             await trio.sleep(_SWEEP_SECONDS)
 
     async def tell_waiters_to_come_back(self) -> None:

@@ -1,0 +1,1 @@
+"""The load-test program: callers, frontends and what they measure."""

@@ -1,0 +1,1 @@
+"""Bounded everything: connections, workers, queues, rates and deadlines."""

@@ -1,0 +1,1 @@
+"""The frontends' port: WebSockets, the frontend protocol and the inbox page."""

@@ -6,7 +6,7 @@ It turns an upgrade into a `FrontendSocket`, and keeps what all of them share.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, final
 
 from websockets.datastructures import Headers as WebSocketHeaders
@@ -20,7 +20,7 @@ from gateway.frontends.frames import encode_text
 from gateway.frontends.messages import Stamps
 from gateway.frontends.socket import FrontendSocket
 from gateway.frontends.static import StaticFiles
-from gateway.http.messages import Request, Responder
+from gateway.http.messages import Headers, Request, Responder
 from gateway.ids import Ids
 from gateway.metrics import Metrics
 from gateway.router import Router
@@ -30,7 +30,7 @@ from pool.timers import Timers
 from pool.workers import Workers
 from session.model import Outcome
 
-SUBPROTOCOL: Final = "frontend-router.v1"
+SUBPROTOCOL: Final = Subprotocol("frontend-router.v1")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,20 +38,25 @@ class Settings:
     """What a frontend may do, and how it is watched."""
 
     message_bytes: int = setting(
-        1024 * 1024, "The longest WebSocket message; longer closes with 1009.", unit="bytes",
+        1024 * 1024,
+        "The longest WebSocket message; longer closes with 1009.",
+        unit="bytes",
         minimum=1024,
     )
     heartbeat_seconds: float = setting(
         30.0, "Between pings; a peer silent for two of them is gone.", unit="seconds", minimum=0.1
     )
     connect_seconds: float = setting(
-        0.25, "How long a frontend may take to say `connect` before it is offered questions.",
-        unit="seconds", minimum=0.0,
+        0.25,
+        "How long a frontend may take to say `connect` before it is offered questions.",
+        unit="seconds",
+        minimum=0.0,
     )
     message_seconds: float = setting(
         30.0,
         "From a message's first byte to its last, checked at each heartbeat; longer closes with 1008.",
-        unit="seconds", minimum=0.1,
+        unit="seconds",
+        minimum=0.1,
     )
     close_seconds: float = setting(
         5.0, "How long a peer may take to answer a close.", unit="seconds", minimum=0.1
@@ -60,8 +65,10 @@ class Settings:
         200, "Pings and pongs a peer may send between two heartbeats.", unit="frames", minimum=2
     )
     unusable_messages: int = setting(
-        100, "Messages that cannot be used, between two heartbeats, before a close with 1008.",
-        unit="messages", minimum=1,
+        100,
+        "Messages that cannot be used, between two heartbeats, before a close with 1008.",
+        unit="messages",
+        minimum=1,
     )
 
 
@@ -78,7 +85,7 @@ class FrontendsEndpoint:
         timers: Timers[Callback],
         ids: Ids,
         static: StaticFiles,
-        health: Callable[[str, str], tuple[int, bytes] | None],
+        health: Callable[[str, str], tuple[int, bytes, Headers] | None],
         config: Mapping[str, object],
         tenant: str,
         instance: str,
@@ -108,7 +115,9 @@ class FrontendsEndpoint:
             self._upgrade(request, responder)
             return
         if head.method not in ("GET", "HEAD"):
-            responder.respond(405, _problem("Only GET and HEAD."), headers=((b"Allow", b"GET, HEAD"),))
+            responder.respond(
+                405, _problem("Only GET and HEAD."), headers=((b"Allow", b"GET, HEAD"),)
+            )
             return
         static = self._static.find(head.path, head.headers)
         if static is not None:
@@ -120,7 +129,7 @@ class FrontendsEndpoint:
         request_id = head.headers.get(b"x-request-id", b"").decode("latin-1")
         health = self._health(head.path, request_id)
         if health is not None:
-            responder.respond(health[0], health[1])
+            responder.respond(health[0], health[1], headers=health[2])
             return
         responder.respond(404, _problem("There is the inbox at / and the WebSocket at /ws."))
 
@@ -171,10 +180,13 @@ class FrontendsEndpoint:
             )
             return
         protocol = ServerProtocol(
-            subprotocols=[Subprotocol(SUBPROTOCOL)], select_subprotocol=_select_subprotocol
+            subprotocols=[SUBPROTOCOL], select_subprotocol=_select_subprotocol
         )
         headers = WebSocketHeaders(
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers.items()]
+            [
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in head.headers.items()
+            ]
         )
         response = protocol.accept(WebSocketRequest(head.path, headers))
         # HTTP/1.0 knows no upgrade, and is never kept alive here.
@@ -195,9 +207,11 @@ class FrontendsEndpoint:
         return socket
 
 
-def _select_subprotocol(_protocol: ServerProtocol, offered: Iterable[Subprotocol]) -> Subprotocol | None:
+def _select_subprotocol(
+    _protocol: ServerProtocol, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
     """Take ours when it is offered; whoever offers others is served without one."""
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 def _problem(message: str) -> bytes:

@@ -6,7 +6,7 @@ acts on it, and one that cannot be used names what is wrong with it.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -141,7 +141,7 @@ class Stamps:
         if text is None:
             if len(self._seconds) >= 64:  # noqa: PLR2004 - now, and a few deadlines
                 self._seconds.clear()
-            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
             self._seconds[second] = text
         return f"{text}.{int((at - second) * 1000):03d}Z"
 

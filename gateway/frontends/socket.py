@@ -211,9 +211,7 @@ class FrontendSocket:
                         request_id=message.request_id,
                     )
                 else:
-                    self._start(
-                        endpoint.router.save_draft(self, message.request_id, message.text)
-                    )
+                    self._start(endpoint.router.save_draft(self, message.request_id, message.text))
             case messages.Seen():
                 endpoint.router.saw(self, message.request_id)
             case messages.Disconnect():
@@ -229,15 +227,11 @@ class FrontendSocket:
             if answer is None:
                 # A form's answer is also a text, for callers that know only that.
                 answer = "" if message.content is None else messages.as_text(message.content)
-            ack = await router.answer(
-                self, question_id, answer=answer, content=message.content
-            )
+            ack = await router.answer(self, question_id, answer=answer, content=message.content)
         self._acknowledge(question_id, ack)
 
     def _acknowledge(self, question_id: str, ack: Ack) -> None:
-        self._send_message(
-            "response_ack", encode_text(messages.response_ack(question_id, ack))
-        )
+        self._send_message("response_ack", encode_text(messages.response_ack(question_id, ack)))
 
     async def _connect(self, message: messages.Connect) -> None:
         endpoint = self._endpoint
@@ -248,9 +242,7 @@ class FrontendSocket:
         self.groups = message.groups
         drafts = await endpoint.router.store.drafts(self.tenant, self.frontend_id)
         self._drafts = {draft.question_id: draft.text for draft in drafts} or None
-        self._send_message(
-            "connect_ack", encode_text(endpoint.welcome(self, resumed=bool(drafts)))
-        )
+        self._send_message("connect_ack", encode_text(endpoint.welcome(self, resumed=bool(drafts))))
         await self._attach(message.name)
 
     def _introduce(self) -> None:
@@ -286,12 +278,12 @@ class FrontendSocket:
         if self._drafts is not None:
             draft = self._drafts.get(offer.question.id)
             if draft is not None:
-                frame = encode_text(
-                    messages.ask_user(offer.question, self._endpoint.stamps, draft)
-                )
+                frame = encode_text(messages.ask_user(offer.question, self._endpoint.stamps, draft))
         self._send_message("ask_user", frame)
 
-    def _complain(self, code: str, text: str, *, retryable: bool = False, request_id: str = "") -> None:
+    def _complain(
+        self, code: str, text: str, *, retryable: bool = False, request_id: str = ""
+    ) -> None:
         self._unusable += not retryable
         if self._unusable > self._endpoint.settings.unusable_messages:
             self.close(errors.CLOSE_POLICY)
@@ -355,8 +347,9 @@ class FrontendSocket:
 
     def _strange_protocol(self) -> _Strange:
         if self._strange is None:
-            self._strange = _Strange(self._endpoint.settings.message_bytes,
-                                     self._endpoint.settings.control_frames)
+            self._strange = _Strange(
+                self._endpoint.settings.message_bytes, self._endpoint.settings.control_frames
+            )
         return self._strange
 
     def _send(self, strange: _Strange) -> None:

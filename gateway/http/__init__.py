@@ -1,0 +1,1 @@
+"""HTTP/1.1 as a protocol object: bytes in, requests out."""

@@ -13,7 +13,9 @@ from typing import Final, final
 
 # Size, optional extension (some visible text), CRLF. 8 digits are 4 GiB.
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]{0,8};[\t\x20-\x7e]{0,200})?\r\n")
-_SIZE_START: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,8}(?:[ \t]{0,8}(?:;[\t\x20-\x7e]{0,200})?)?\r?)?")
+_SIZE_START: Final = re.compile(
+    rb"(?:[0-9A-Fa-f]{1,8}(?:[ \t]{0,8}(?:;[\t\x20-\x7e]{0,200})?)?\r?)?"
+)
 _FIELD_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 _LINE_BYTES: Final = 256
 _TRAILER_BYTES: Final = 4096

@@ -45,7 +45,12 @@ class Site:
     __slots__ = ("_date", "_date_until", "handler", "heads", "limits", "observe", "timers")
 
     def __init__(
-        self, handler: Handler, heads: Heads, limits: Limits, timers: Timers[Callback], observe: Observer
+        self,
+        handler: Handler,
+        heads: Heads,
+        limits: Limits,
+        timers: Timers[Callback],
+        observe: Observer,
     ) -> None:
         self.handler = handler
         self.heads = heads
@@ -178,8 +183,7 @@ class HttpConnection:
         end += 4
         site = self._site
         if end > site.limits.header_bytes or data.startswith(b"\r\n"):
-            data = self._odd_start(data)
-            return data
+            return self._odd_start(data)
         head = site.heads.judge(data[:end])
         if head.body_length == 0:
             self._serve(head, b"")
@@ -309,7 +313,9 @@ class HttpConnection:
 
     def _head_missing(self) -> None:
         seconds = self._site.limits.header_seconds
-        self._refuse(RefusedError(408, f"The headers were not complete within {seconds:g} seconds."))
+        self._refuse(
+            RefusedError(408, f"The headers were not complete within {seconds:g} seconds.")
+        )
 
     def _body_missing(self) -> None:
         seconds = self._site.limits.body_seconds
@@ -390,7 +396,9 @@ class _Response(msgspec.Struct, eq=False):
         self.status = status
         out = _STATUS_LINE[status] + self.site.date() + b"Content-Type: %b\r\n" % content_type
         # An HTTP/1.0 peer knows no chunks: its stream ends with the connection.
-        out += b"Transfer-Encoding: chunked\r\n" if self.head.keep_alive else b"Connection: close\r\n"
+        out += (
+            b"Transfer-Encoding: chunked\r\n" if self.head.keep_alive else b"Connection: close\r\n"
+        )
         self.connection.write(out + _encode_headers(headers) + b"\r\n")
 
     def send_piece(self, data: bytes) -> None:
@@ -431,9 +439,7 @@ class _Response(msgspec.Struct, eq=False):
         """Hand the connection back: it closes, or serves what waits."""
         http, self.http = self.http, None
         self.on_disconnect = None
-        self.site.observe(
-            self.head, self.status, self.site.timers.time - self.started, self.size
-        )
+        self.site.observe(self.head, self.status, self.site.timers.time - self.started, self.size)
         if http is not None:
             http.response_finished(keep_alive=self.head.keep_alive)
 

@@ -58,7 +58,10 @@ class Limits:
 
     header_bytes: int = setting(
         # nginx: 4 x 8 KiB, Node.js: 16 KiB, Tomcat: 8 KiB.
-        16 * 1024, "Request line and headers together; more is 431.", unit="bytes", minimum=1024
+        16 * 1024,
+        "Request line and headers together; more is 431.",
+        unit="bytes",
+        minimum=1024,
     )
     header_count: int = setting(100, "Header fields in a request; more is 431.", minimum=8)
     target_bytes: int = setting(
@@ -75,7 +78,9 @@ class Limits:
     )
     idle_seconds: float = setting(
         # Longer than HAProxy's usual keep-alive, so that it closes first.
-        75.0, "How long a connection is kept between requests, at least.", unit="seconds",
+        75.0,
+        "How long a connection is kept between requests, at least.",
+        unit="seconds",
         minimum=0.05,
     )
 
@@ -177,12 +182,14 @@ def _check_access(headers: dict[bytes, bytes], allowed: Allowlist, version: str)
         raise RefusedError(400, "A request must have one Host header (RFC 9112 section 3.2).")
     if not allowed.allows_host(host.decode("latin-1")):
         raise RefusedError(
-            403, "This Host is not served here; the setting http-hosts adds names to those that are."
+            403,
+            "This Host is not served here; --access-hosts adds names to those that are.",
         )
     origin = headers.get(b"origin")
     if origin is not None and not allowed.allows_origin(origin.decode("latin-1")):
         raise RefusedError(
-            403, "Pages of this Origin may not connect; the setting http-origins adds to those that may."
+            403,
+            "Pages of this Origin may not connect; --access-origins adds to those that may.",
         )
 
 
@@ -203,7 +210,9 @@ def _body_length(headers: dict[bytes, bytes], version: str, limits: Limits) -> i
     length = headers.get(b"content-length")
     if coding is not None:
         if length is not None or version == "1.0":
-            raise RefusedError(400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0.")
+            raise RefusedError(
+                400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0."
+            )
         if coding.lower() != b"chunked":
             raise RefusedError(501, "The only transfer coding understood here is chunked.")
         return None

@@ -35,7 +35,7 @@ class Head:
         "query",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to know of a head
         self,
         method: str,
         path: str,

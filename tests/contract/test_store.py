@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from session import MemorySettings, MemoryStore, Store
 from session.errors import TooManyPendingError, TooManySessionsError
@@ -33,7 +33,9 @@ def answered(time: Time, answer: str = "blue", by: str = "tab-1") -> Outcome:
     return Outcome(State.ANSWERED, at=time(), answer=answer, by=by)
 
 
-async def test_an_admitted_question_is_open_and_in_the_inbox(open_store: OpenStore, time: Time) -> None:
+async def test_an_admitted_question_is_open_and_in_the_inbox(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store()
     asked = question(time)
     assert await store.admit(asked) == (asked, True, None)
@@ -49,7 +51,9 @@ async def test_the_inbox_is_oldest_first(open_store: OpenStore, time: Time) -> N
     assert list(await store.inbox("acme")) == asked
 
 
-async def test_the_first_outcome_wins_and_later_ones_learn_of_it(open_store: OpenStore, time: Time) -> None:
+async def test_the_first_outcome_wins_and_later_ones_learn_of_it(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store()
     asked = question(time)
     await store.admit(asked)
@@ -89,8 +93,12 @@ async def test_a_repeated_key_finds_the_first_question(open_store: OpenStore, ti
     assert len(await store.inbox("acme")) == 0
 
 
-@pytest.mark.parametrize("other", [{"tenant": "other"}, {"asker": "somebody"}, {"idempotency_key": "l"}])
-async def test_a_key_is_its_askers_alone(open_store: OpenStore, time: Time, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"tenant": "other"}, {"asker": "somebody"}, {"idempotency_key": "l"}]
+)
+async def test_a_key_is_its_askers_alone(
+    open_store: OpenStore, time: Time, other: dict[str, str]
+) -> None:
     store = open_store()
     await store.admit(question(time, idempotency_key="k"))
     repeated = question(time, **{"idempotency_key": "k", **other})  # type: ignore[arg-type]
@@ -160,7 +168,9 @@ async def test_pending_caps_refuse_and_free_again(
     assert (await store.admit(question(time, session_id="s"))).fresh
 
 
-async def test_drafts_belong_to_one_frontend_and_end_with_the_question(open_store: OpenStore, time: Time) -> None:
+async def test_drafts_belong_to_one_frontend_and_end_with_the_question(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store()
     asked = question(time)
     await store.admit(asked)
@@ -174,7 +184,9 @@ async def test_drafts_belong_to_one_frontend_and_end_with_the_question(open_stor
     assert list(await store.drafts("acme", "tab-1")) == []
 
 
-async def test_an_empty_draft_forgets_it_and_a_strange_one_is_not_kept(open_store: OpenStore, time: Time) -> None:
+async def test_an_empty_draft_forgets_it_and_a_strange_one_is_not_kept(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store()
     asked = question(time)
     await store.admit(asked)
@@ -199,7 +211,9 @@ async def test_a_session_lives_until_it_is_ended(open_store: OpenStore, time: Ti
     assert not await store.end_session("s")
 
 
-async def test_an_idle_session_ends_unless_it_waits_for_people(open_store: OpenStore, time: Time) -> None:
+async def test_an_idle_session_ends_unless_it_waits_for_people(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store(session_idle_seconds=100)
     for name in ("idle", "used", "waiting"):
         await store.save_session(session(time, name))
@@ -213,7 +227,9 @@ async def test_an_idle_session_ends_unless_it_waits_for_people(open_store: OpenS
     assert await store.find_session("waiting") is not None
 
 
-async def test_sessions_are_capped_and_a_known_one_can_still_be_saved(open_store: OpenStore, time: Time) -> None:
+async def test_sessions_are_capped_and_a_known_one_can_still_be_saved(
+    open_store: OpenStore, time: Time
+) -> None:
     store = open_store(sessions=2)
     await store.save_session(session(time, "a"))
     await store.save_session(session(time, "b"))

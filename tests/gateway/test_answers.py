@@ -23,7 +23,7 @@ def question(**more: Any) -> Question:
 
 
 @pytest.mark.parametrize(("answer", "good"), [("blue", True), ("", False), (" ", True)])
-def test_a_plain_question_takes_any_text(answer: str, good: bool) -> None:  # noqa: FBT001
+def test_a_plain_question_takes_any_text(answer: str, good: bool) -> None:
     assert (refusal(question(), answer, None) == "") is good
 
 

@@ -12,7 +12,9 @@ from session.model import EVERYONE, Audience
 class Tab:
     """A frontend with nothing behind it."""
 
-    def __init__(self, tenant: str, frontend_id: str, user: str = "", groups: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, tenant: str, frontend_id: str, user: str = "", groups: tuple[str, ...] = ()
+    ) -> None:
         self.tenant = tenant
         self.frontend_id = frontend_id
         self.user = user
@@ -35,8 +37,14 @@ def hub() -> Hub:
         (Audience("group", ""), []),
     ],
 )
-def test_an_audience_means_frontends_of_its_tenant_only(hub: Hub, audience: Audience, expected: list[str]) -> None:
-    tabs = [Tab("a", "1", "ann"), Tab("a", "2", "ann", ("ops",)), Tab("a", "3", "bob", ("ops", "dev"))]
+def test_an_audience_means_frontends_of_its_tenant_only(
+    hub: Hub, audience: Audience, expected: list[str]
+) -> None:
+    tabs = [
+        Tab("a", "1", "ann"),
+        Tab("a", "2", "ann", ("ops",)),
+        Tab("a", "3", "bob", ("ops", "dev")),
+    ]
     for tab in tabs:
         hub.attach(tab)
     hub.attach(Tab("b", "3", "ann", ("ops",)))

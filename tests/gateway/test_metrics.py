@@ -69,7 +69,11 @@ def test_every_family_of_the_contract_is_scraped(name: str, kind: str, labels: s
 
 def test_families_without_labels_are_there_before_anything_happened() -> None:
     text = Metrics().render()[0].decode()
-    for line in ("messages_total 0.0", "websocket_connections_active 0.0", "active_user_sessions 0.0"):
+    for line in (
+        "messages_total 0.0",
+        "websocket_connections_active 0.0",
+        "active_user_sessions 0.0",
+    ):
         assert line in text.splitlines()
 
 

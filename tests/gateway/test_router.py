@@ -108,7 +108,11 @@ async def test_everyone_is_offered_and_the_first_answer_wins(world: World) -> No
     ack = await world.router.answer(tabs[1], question.id, answer="blue")
     assert (ack.status, ack.state) == ("accepted", State.ANSWERED)
     assert [(o.answer, o.by) for o in caller.outcomes] == [("blue", "1")]
-    assert [tab.told(question) for tab in tabs] == [["offer", "answered"], ["offer"], ["offer", "answered"]]
+    assert [tab.told(question) for tab in tabs] == [
+        ["offer", "answered"],
+        ["offer"],
+        ["offer", "answered"],
+    ]
     late = await world.router.answer(tabs[0], question.id, answer="red")
     assert late.status == "duplicate"
     assert "1" in late.message
@@ -202,7 +206,10 @@ async def test_a_refusal_ends_the_question_and_says_so(world: World) -> None:
     question, caller = await world.ask()
     ack = await world.router.reject(tab, question.id, "not my business")
     assert (ack.status, ack.state) == ("accepted", State.REJECTED)
-    assert (caller.outcomes[0].state, caller.outcomes[0].reason) == (State.REJECTED, "not my business")
+    assert (caller.outcomes[0].state, caller.outcomes[0].reason) == (
+        State.REJECTED,
+        "not my business",
+    )
     assert other.told(question) == ["offer", "rejected"]
     assert (await world.router.answer(other, question.id, answer="b")).status == "too_late"
     assert (await world.router.reject(other, question.id, "")).status == "too_late"
@@ -240,7 +247,9 @@ async def test_with_nobody_there_the_next_to_come_is_asked(world: World) -> None
     assert (first.told(question), second.told(question)) == (["offer"], [])
 
 
-async def test_an_unseen_question_is_passed_on_and_a_seen_one_stays(world: World, autojump_clock: MockClock) -> None:
+async def test_an_unseen_question_is_passed_on_and_a_seen_one_stays(
+    world: World, autojump_clock: MockClock
+) -> None:
     tabs = [await world.tab(str(number)) for number in range(2)]
     unseen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
     seen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
@@ -251,11 +260,15 @@ async def test_an_unseen_question_is_passed_on_and_a_seen_one_stays(world: World
         assert tabs[0].told(unseen) == ["offer", "reassigned"]
         assert tabs[1].told(unseen) == ["offer"]
         assert tabs[1].told(seen) == ["offer"]
-        assert (await world.router.answer(tabs[0], unseen.id, answer="late but first")).status == "accepted"
+        assert (
+            await world.router.answer(tabs[0], unseen.id, answer="late but first")
+        ).status == "accepted"
         nursery.cancel_scope.cancel()
 
 
-async def test_an_unseen_question_comes_round_again(world: World, autojump_clock: MockClock) -> None:
+async def test_an_unseen_question_comes_round_again(
+    world: World, autojump_clock: MockClock
+) -> None:
     tabs = [await world.tab(str(number)) for number in range(2)]
     question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
     async with trio.open_nursery() as nursery:
@@ -266,7 +279,9 @@ async def test_an_unseen_question_comes_round_again(world: World, autojump_clock
         nursery.cancel_scope.cancel()
 
 
-async def test_a_lonely_frontend_keeps_what_it_has_not_seen(world: World, autojump_clock: MockClock) -> None:
+async def test_a_lonely_frontend_keeps_what_it_has_not_seen(
+    world: World, autojump_clock: MockClock
+) -> None:
     tab = await world.tab("1")
     question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
     async with trio.open_nursery() as nursery:
@@ -282,7 +297,9 @@ async def sweep(world: World, seconds: float) -> None:
     await trio.sleep(1)
 
 
-async def test_a_question_times_out_and_everybody_hears(world: World, autojump_clock: MockClock) -> None:
+async def test_a_question_times_out_and_everybody_hears(
+    world: World, autojump_clock: MockClock
+) -> None:
     tab = await world.tab("1")
     question, caller = await world.ask(timeout=10)
     async with trio.open_nursery() as nursery:
@@ -297,9 +314,13 @@ async def test_a_question_times_out_and_everybody_hears(world: World, autojump_c
     assert world.router.statistics().offers == 0
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(None, 300), (7, 7), (0, 0), (-5, 0), (1e12, 86_400)])
-def test_a_timeout_is_kept_within_its_bounds(world: World, timeout: float | None, seconds: float) -> None:
-    question = world.router._question(AGENT, Ask("?", timeout))  # noqa: SLF001
+@pytest.mark.parametrize(
+    ("timeout", "seconds"), [(None, 300), (7, 7), (0, 0), (-5, 0), (1e12, 86_400)]
+)
+def test_a_timeout_is_kept_within_its_bounds(
+    world: World, timeout: float | None, seconds: float
+) -> None:
+    question = world.router._question(AGENT, Ask("?", timeout))
     assert question.deadline - question.created_at == seconds
 
 

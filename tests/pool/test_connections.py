@@ -62,6 +62,7 @@ class Server:
         self.timers: Timers[Callable[[], None]] = Timers(trio.current_time())
         self.connections = Connections(settings, self.timers, lambda _c, e: self.failures.append(e))
         self.protocols: list[Recorder] = []
+        self.streams: list[trio.SocketStream] = []
         self.echo = True
         self._made = trio.Event()
         listener = socket.socket()
@@ -76,9 +77,14 @@ class Server:
         self._made = trio.Event()
         return recorder
 
+    async def connect(self) -> trio.SocketStream:
+        stream = await trio.open_tcp_stream(*self.address)
+        self.streams.append(stream)
+        return stream
+
     async def client(self) -> tuple[trio.SocketStream, Recorder]:
         count = len(self.protocols)
-        stream = await trio.open_tcp_stream(*self.address)
+        stream = await self.connect()
         while len(self.protocols) == count:
             await self._made.wait()
         return stream, self.protocols[-1]
@@ -92,6 +98,8 @@ async def open_server(**limits: float) -> AsyncIterator[Server]:
             await nursery.start(server.connections.run)
             yield server
             nursery.cancel_scope.cancel()
+    for stream in server.streams:
+        stream.socket.close()
     assert server.connections.statistics().open == 0
 
 
@@ -244,7 +252,7 @@ async def test_a_failing_timer_ends_nothing() -> None:
 async def test_who_is_over_a_cap_is_told_and_turned_away(limit: str) -> None:
     async with open_server(**{limit: 2}) as server:
         kept = [await server.client() for _ in range(2)]
-        refused = await trio.open_tcp_stream(*server.address)
+        refused = await server.connect()
         assert await read_all(refused) == b"refused"
         assert server.connections.statistics().refused == 1
         await kept[0][0].aclose()
@@ -273,7 +281,7 @@ async def test_out_of_descriptors_it_pauses_and_recovers_unaided() -> None:
         clients = [socket.socket() for _ in range(4)]
         with few_descriptors(0):
             for client in clients:
-                client.setblocking(False)  # noqa: FBT003
+                client.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
                     client.connect(server.address)
             while server.connections.statistics().accepting:
@@ -305,3 +313,4 @@ async def test_cancelling_the_task_closes_every_connection() -> None:
     assert recorder.log[-1] == "lost"
     with contextlib.suppress(trio.BrokenResourceError):
         assert await stream.receive_some() == b""
+    stream.socket.close()

@@ -63,7 +63,9 @@ DELAYS = st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50)
 
 
 @given(DELAYS, st.lists(st.floats(0, 10), max_size=50))
-def test_each_deadline_agrees_with_a_list(delays: list[tuple[float, bool]], steps: list[float]) -> None:
+def test_each_deadline_agrees_with_a_list(
+    delays: list[tuple[float, bool]], steps: list[float]
+) -> None:
     """Against the naive model: due at or after its time, at most two ticks late."""
     timers: Timers[int] = Timers(0.0, TICK)
     waiting: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""What is the memory store's own: bounds by bytes and counts. Its promises are in the contract suite."""
+"""The memory store's own bounds; what every store promises is in the contract suite."""
 
 import pytest
 

@@ -10,7 +10,9 @@ from gateway.frontends.frames import encode_text, is_long_control, missing, scan
 LIMIT = 70_000
 
 
-def frame(payload: bytes, opcode: Opcode = Opcode.TEXT, *, fin: bool = True, mask: bool = True) -> bytes:
+def frame(
+    payload: bytes, opcode: Opcode = Opcode.TEXT, *, fin: bool = True, mask: bool = True
+) -> bytes:
     return Frame(opcode, payload, fin=fin).serialize(mask=mask)
 
 
@@ -91,7 +93,9 @@ def test_any_bytes_are_texts_a_strange_frame_or_the_start_of_one(data: bytes) ->
 
 
 @given(st.binary(max_size=300), st.data())
-def test_what_is_missing_of_a_frame_is_never_overestimated(payload: bytes, data: st.DataObject) -> None:
+def test_what_is_missing_of_a_frame_is_never_overestimated(
+    payload: bytes, data: st.DataObject
+) -> None:
     """Waiting for that many bytes and asking again ends exactly at the frame's end."""
     whole = frame(payload)
     have = data.draw(st.integers(0, len(whole) - 1))
@@ -113,6 +117,6 @@ def test_a_long_frame_is_waited_for_in_one_step_once_its_header_is_there(size: i
     [(b"\x89\xfd", False), (b"\x89\xfe", True), (b"\x8a\xff", True), (b"\x81\xfe", False)],
 )
 def test_a_control_frame_is_known_to_be_too_long_by_its_first_bytes(
-    start: bytes, is_long: bool  # noqa: FBT001
+    start: bytes, is_long: bool
 ) -> None:
     assert is_long_control(start) is is_long

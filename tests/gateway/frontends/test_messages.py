@@ -1,6 +1,7 @@
 """Messages of the frontend protocol: what is understood, and how ours look."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -59,7 +60,10 @@ def test_each_message_is_understood(text: str, expected: messages.Message) -> No
         ('{"type":"connect","groups":' + json.dumps(["g"] * 65) + "}", "invalid_message"),
         ('{"type":"seen","request_id":"a","request_id":"b"}', "invalid_message"),
         ('{"type":"seen","request_id":"a","Request_ID":"b"}', "invalid_message"),
-        ('{"type":"seen","request_id":"a","re\\u017fponse":1,"an\\u017fwer":"b"}', "invalid_message"),
+        (
+            '{"type":"seen","request_id":"a","re\\u017fponse":1,"an\\u017fwer":"b"}',
+            "invalid_message",
+        ),
         ('{"type":"seen","request_id":"\\ud800"}', "invalid_message"),
         ('{"type":"seen","request_id":"a","n":NaN}', "invalid_message"),
         ("[" * 100_000, "invalid_message"),
@@ -133,10 +137,9 @@ def test_replies_look_as_the_protocol_says() -> None:
 
 @given(st.floats(0, 4e9))
 def test_times_are_rfc_3339_to_the_millisecond(at: float) -> None:
-    from datetime import datetime, timezone
 
     text = messages.Stamps().format(at)
-    read = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    read = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     assert abs(read.timestamp() - at) < 0.0011
 
 
@@ -144,7 +147,7 @@ def test_the_seconds_kept_are_bounded() -> None:
     stamps = messages.Stamps()
     for second in range(1000):
         stamps.format(second)
-    assert len(stamps._seconds) <= 64  # noqa: SLF001 - the bound itself
+    assert len(stamps._seconds) <= 64
 
 
 @given(st.binary(max_size=200))
@@ -157,13 +160,20 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-FIELDS = st.sampled_from(["request_id", "answer", "content", "rejected", "text", "user", "groups", "frontend_id"])
+FIELDS = st.sampled_from(
+    ["request_id", "answer", "content", "rejected", "text", "user", "groups", "frontend_id"]
+)
 
 
-@given(st.sampled_from(["connect", "user_response", "draft", "seen", "disconnect"]), st.dictionaries(FIELDS, VALUES))
+@given(
+    st.sampled_from(["connect", "user_response", "draft", "seen", "disconnect"]),
+    st.dictionaries(FIELDS, VALUES),
+)
 def test_any_fields_are_understood_or_refused(kind: str, fields: dict[str, Any]) -> None:
     try:
         messages.decode(json.dumps({**fields, "type": kind}).encode())

@@ -32,7 +32,7 @@ ALLOWED = Allowlist(
         (" localhost", False),
     ],
 )
-def test_hosts(host: str, allowed: bool) -> None:  # noqa: FBT001 - a table's column
+def test_hosts(host: str, allowed: bool) -> None:
     assert ALLOWED.allows_host(host) is allowed
 
 
@@ -60,5 +60,5 @@ def test_hosts(host: str, allowed: bool) -> None:  # noqa: FBT001 - a table's co
         ("http://127.0.0.1:8080 http://evil.example", False),
     ],
 )
-def test_origins(origin: str, allowed: bool) -> None:  # noqa: FBT001
+def test_origins(origin: str, allowed: bool) -> None:
     assert ALLOWED.allows_origin(origin) is allowed

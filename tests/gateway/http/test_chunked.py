@@ -30,7 +30,9 @@ GOOD = [
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3])
 @pytest.mark.parametrize(("data", "body", "rest"), GOOD)
-def test_good_bodies_in_pieces_of_any_size(data: bytes, body: bytes, rest: bytes, step: int) -> None:
+def test_good_bodies_in_pieces_of_any_size(
+    data: bytes, body: bytes, rest: bytes, step: int
+) -> None:
     assert feed(data, step=step) == (body, rest)
 
 
@@ -78,7 +80,11 @@ def test_any_bytes_end_in_a_body_or_a_clear_error(data: bytes, step: int) -> Non
         pass
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.binary(max_size=9), st.integers(0, 5))
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=8),
+    st.binary(max_size=9),
+    st.integers(0, 5),
+)
 def test_what_was_chunked_comes_out_whole(pieces: list[bytes], rest: bytes, step: int) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     assert feed(data + rest, step=step) == (b"".join(pieces), rest)

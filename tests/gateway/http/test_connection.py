@@ -19,7 +19,13 @@ GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 
 def post(body: bytes, *fields: bytes, path: bytes = b"/") -> bytes:
     lines = b"".join(field + b"\r\n" for field in fields)
-    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n%b\r\n%b" % (path, HOST, len(body), lines, body)
+    return b"POST %b HTTP/1.1\r\n%bContent-Length: %d\r\n%b\r\n%b" % (
+        path,
+        HOST,
+        len(body),
+        lines,
+        body,
+    )
 
 
 class Peer:
@@ -82,7 +88,9 @@ def test_a_request_comes_whole_however_it_is_cut(peer: Peer, step: int) -> None:
 @pytest.mark.parametrize("step", [0, 1, 5])
 def test_pipelined_requests_are_answered_in_order(peer: Peer, step: int) -> None:
     peer.handler = echo
-    chunked = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"
+    chunked = (
+        b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"
+    )
     peer.send(post(b"one") + chunked + GET + post(b"four"), step)
     assert [request.body for request in peer.requests] == [b"one", b"two", b"", b"four"]
     assert peer.statuses == [200] * 4
@@ -124,7 +132,8 @@ def test_a_status_without_body_has_no_length(peer: Peer, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"GET / HTTP/1.0\r\n\r\n", GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")]
+    "request_",
+    [b"GET / HTTP/1.0\r\n\r\n", GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")],
 )
 def test_who_does_not_want_to_stay_is_told_goodbye(peer: Peer, request_: bytes) -> None:
     peer.handler = echo
@@ -259,7 +268,9 @@ def test_an_empty_line_before_a_request_is_forgiven(peer: Peer) -> None:
         (b"", 5.1, []),
     ],
 )
-def test_who_is_too_slow_is_let_go(peer: Peer, sent: bytes, seconds: float, status: list[int]) -> None:
+def test_who_is_too_slow_is_let_go(
+    peer: Peer, sent: bytes, seconds: float, status: list[int]
+) -> None:
     peer.send(sent)
     peer.clock.pass_time(seconds - 0.3)
     assert peer.wire.is_open
@@ -329,7 +340,9 @@ class Taker:
 
 def test_an_upgrade_takes_the_connection_and_the_bytes_that_came_early(peer: Peer) -> None:
     log: list[bytes] = []
-    peer.handler = lambda _request, responder: responder.upgrade(b"HTTP/1.1 101 x\r\n\r\n", lambda _c: Taker(log))
+    peer.handler = lambda _request, responder: responder.upgrade(
+        b"HTTP/1.1 101 x\r\n\r\n", lambda _c: Taker(log)
+    )
     peer.send(GET + b"early")
     assert peer.wire.sent == b"HTTP/1.1 101 x\r\n\r\n"
     assert log == [b"early"]
@@ -338,7 +351,13 @@ def test_an_upgrade_takes_the_connection_and_the_bytes_that_came_early(peer: Pee
     assert log == [b"early", b"lost"]
 
 
-@given(st.lists(st.one_of(st.binary(max_size=80), st.sampled_from([GET, post(b"{}"), b"\r\n", b"GET / "])), max_size=6), st.integers(0, 9))
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=80), st.sampled_from([GET, post(b"{}"), b"\r\n", b"GET / "])),
+        max_size=6,
+    ),
+    st.integers(0, 9),
+)
 def test_any_bytes_end_in_responses_or_a_refusal(pieces: list[bytes], step: int) -> None:
     peer = Peer()
     peer.handler = echo

@@ -105,7 +105,9 @@ def test_keep_alive_is_for_http_1_1_that_does_not_say_close() -> None:
         (b"GET / HTTP/1.1\nHost: x\n\n", 400),
     ],
 )
-def test_what_can_never_become_a_head_is_refused_before_it_ends(received: bytes, status: int) -> None:
+def test_what_can_never_become_a_head_is_refused_before_it_ends(
+    received: bytes, status: int
+) -> None:
     with pytest.raises(RefusedError) as refused:
         check_unfinished(received, LIMITS)
     assert refused.value.status == status
@@ -143,7 +145,24 @@ def test_any_bytes_get_a_verdict(data: bytes) -> None:
     assert 200 <= status_of(data + b"\r\n\r\n") < 600
 
 
-@given(st.lists(st.sampled_from([b"Host: localhost:8080", b"A: b", b"Content-Length: 5", b"\x00", b" x",
-       b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Upgrade: websocket", b":", b"x:"]), max_size=8))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"Host: localhost:8080",
+                b"A: b",
+                b"Content-Length: 5",
+                b"\x00",
+                b" x",
+                b"Transfer-Encoding: chunked",
+                b"Expect: 100-continue",
+                b"Upgrade: websocket",
+                b":",
+                b"x:",
+            ]
+        ),
+        max_size=8,
+    )
+)
 def test_any_combination_of_fields_gets_a_verdict(fields: list[bytes]) -> None:
     status_of(b"POST /mcp HTTP/1.1\r\n" + b"".join(field + b"\r\n" for field in fields) + b"\r\n")
