@@ -1,0 +1,1 @@
+"""Other people's programs at both ends of a real gateway."""
