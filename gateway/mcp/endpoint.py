@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
 from gateway import gojson
-from gateway.http.messages import Request, Responder
+from gateway.http.messages import Headers, Request, Responder
 from gateway.ids import Ids
 from gateway.mcp import jsonrpc, sse
 from gateway.mcp.call import Call
@@ -124,7 +124,7 @@ class McpEndpoint:
         clock: Callable[[], float],
         server: Implementation,
         identify: Callable[[Request], Principal],
-        health: Callable[[str, str], tuple[int, bytes] | None] = lambda _path, _id: None,
+        health: Callable[[str, str], tuple[int, bytes, Headers] | None] = lambda _path, _id: None,
         on_call: Callable[[str, str, str, float], None] = lambda *_what: None,
         instructions: str = "",
     ) -> None:
@@ -203,7 +203,7 @@ class McpEndpoint:
             request_id = head.headers.get(b"x-request-id", b"").decode("latin-1")
             health = self._health(head.path, request_id)
             if health is not None:
-                responder.respond(health[0], health[1])
+                responder.respond(health[0], health[1], headers=health[2])
                 return
         responder.respond(404, gojson.encode({"error": f"MCP is served at {PATH}."}))
 

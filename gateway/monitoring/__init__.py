@@ -1,0 +1,1 @@
+"""The monitoring port: health, readiness, liveness and metrics."""

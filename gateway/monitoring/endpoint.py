@@ -98,17 +98,20 @@ class MonitoringApp:
             len(body),
         )
 
-    def _answer(self, scope: HTTPScope, headers: _Fields, request_id: str) -> tuple[int, bytes, bytes]:
+    def _answer(
+        self, scope: HTTPScope, headers: _Fields, request_id: str
+    ) -> tuple[int, bytes, bytes]:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            body = {"error": refusal.message, "status": refusal.status, "request_id": request_id}
-            return refusal.status, msgspec.json.encode(body), _JSON
+            problem = {"error": refusal.message, "status": refusal.status, "request_id": request_id}
+            return refusal.status, msgspec.json.encode(problem), _JSON
         if scope["path"] == "/metrics":
             text, content_type = self._metrics.render(headers.first(b"accept"))
             return 200, text, content_type.encode("ascii")
         report = self._probes.response(scope["path"], request_id)
         assert report is not None, "refused above"
-        return *report, _JSON
+        status, body, _ = report
+        return status, body, _JSON
 
     def _refusal(self, scope: HTTPScope, headers: _Fields) -> _Refusal | None:
         if scope["http_version"] not in ("1.0", "1.1"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, final
 
 import msgspec
@@ -56,7 +56,7 @@ class Probes:
         system_info: what the process is and uses, for people.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named, and all of them are the outer world
         self,
         *,
         components: Mapping[str, Callable[[], Check]],
@@ -87,14 +87,17 @@ class Probes:
             return given
         return self._new_id()
 
-    def response(self, path: str, request_id: str = "") -> tuple[int, bytes] | None:
-        """Return the status and the JSON of the report at ``path``, or ``None`` if there is none."""
+    def response(
+        self, path: str, request_id: str = ""
+    ) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]] | None:
+        """Return status, JSON and headers of the report at ``path``, if there is one."""
         report = self._reports.get(path)
         if report is None:
             return None
         is_well, fields = report()
-        fields["request_id"] = self.request_id(request_id)
-        return _OK if is_well else _UNAVAILABLE, msgspec.json.encode(fields)
+        fields["request_id"] = request_id = self.request_id(request_id)
+        headers = ((b"X-Request-ID", request_id.encode("ascii")), (b"Cache-Control", b"no-store"))
+        return _OK if is_well else _UNAVAILABLE, msgspec.json.encode(fields), headers
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         now = self._clock()
@@ -138,7 +141,7 @@ def timestamp_of(seconds: float) -> str:
     # A float of today's times is good for a few tenths of a microsecond.
     microseconds = round(seconds * 1_000_000)
     second, fraction = divmod(microseconds, 1_000_000)
-    text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if fraction:
         text += f".{fraction:06d}".rstrip("0")
     return text + "Z"

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 # Longer than any deadline under test; nothing waits this long when all is well.
 _PATIENCE_SECONDS = 10.0
@@ -35,7 +35,7 @@ class Frame(NamedTuple):
         return struct.unpack("!H", self.payload[:2])[0] if self.payload else 1005
 
 
-def frame(  # noqa: PLR0913 - a frame has this many parts
+def frame(
     opcode: int,
     payload: bytes = b"",
     *,
@@ -71,7 +71,7 @@ class Peer:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -169,7 +169,7 @@ def websocket(port: int, more: bytes = b"") -> Peer:
     peer = Peer(port)
     peer.send(upgrade_request(port, more))
     while b"\r\n\r\n" not in peer.received:
-        assert peer._more(), "closed instead of upgraded"  # noqa: SLF001 - the module's own
+        assert peer._more(), "closed instead of upgraded"
     head, _, peer.received = peer.received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 "), head
     return peer

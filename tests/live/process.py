@@ -102,7 +102,7 @@ def running_gateway(*flags: str) -> Iterator[GatewayProcess]:
         *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
         *flags,
     ]
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     gateway = GatewayProcess(process)

@@ -121,7 +121,9 @@ VIOLATIONS = {
         post(b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", b"0\r\n\r\n"), 400
     ),
     "two lengths": Row(post(b"Content-Length: 5\r\nContent-Length: 6\r\n", b"123456"), 400),
-    "the same length twice": Row(post(b"Content-Length: 5\r\nContent-Length: 5\r\n", b"12345"), 400),
+    "the same length twice": Row(
+        post(b"Content-Length: 5\r\nContent-Length: 5\r\n", b"12345"), 400
+    ),
     "a list of lengths": Row(post(b"Content-Length: 5, 5\r\n", b"12345"), 400),
     "negative length": Row(post(b"Content-Length: -5\r\n", b"12345"), 400),
     "length with a sign": Row(post(b"Content-Length: +5\r\n", b"12345"), 400),
@@ -296,9 +298,7 @@ def test_pipelined_requests_are_answered_in_order(
 ) -> None:
     port = gateway_process.ports[which]
     with Peer(port) as peer:
-        peer.send(
-            b"".join(fill(get(b"X-Request-ID: id-%d\r\n" % n), port) for n in range(200))
-        )
+        peer.send(b"".join(fill(get(b"X-Request-ID: id-%d\r\n" % n), port) for n in range(200)))
         for number in range(200):
             assert b'"id-%d"' % number in peer.answer().body
 
@@ -384,7 +384,9 @@ def test_a_foreign_page_gets_no_websocket(gateway_process: GatewayProcess, name:
 
 
 @pytest.mark.parametrize("which", PATHS)
-@pytest.mark.parametrize("field", [b"Host: 127.0.0.1:{port}\r\n", b"Origin: http://127.0.0.1:{port}\r\n"])
+@pytest.mark.parametrize(
+    "field", [b"Host: 127.0.0.1:{port}\r\n", b"Origin: http://127.0.0.1:{port}\r\n"]
+)
 def test_a_doubled_host_or_origin_is_refused_even_if_both_are_ours(
     gateway_process: GatewayProcess, which: str, field: bytes
 ) -> None:
@@ -488,7 +490,7 @@ def test_trickling_does_not_extend_the_deadline(
             peer.send(b"GET /health HTTP/1.1\r\nA: bcdefghijklmnop"[sent % 30 : sent % 30 + 1])
             sent += 1
             try:
-                peer._more()  # noqa: SLF001 - also the pace: 0.05 s a byte
+                peer._more()
             except TimeoutError:
                 continue
             break

@@ -86,7 +86,7 @@ def test_a_question_and_its_answer_are_counted(gateway_process: GatewayProcess) 
 
     assert grown("user_questions_total", status="answered") == 1
     assert grown("user_response_time_seconds_count", status="answered") == 1
-    assert grown("mcp_tool_executions_total", tool_name="ask_user", status="ok") == 1
+    assert grown("mcp_tool_executions_total", tool_name="ask_user", status="success") == 1
     assert grown("websocket_connections_total", event="connected") == 1
     assert grown("websocket_messages_total", direction="in", message_type="user_response") == 1
     assert grown("websocket_messages_total", direction="out", message_type="ask_user") == 1
@@ -96,20 +96,23 @@ def test_a_question_and_its_answer_are_counted(gateway_process: GatewayProcess) 
 
 def test_monitoring_and_logs_tell_nothing_that_passed_through() -> None:
     """Not a question, an answer, an id, a credential, a path or a header."""
-    with running_gateway("--drain-settle-seconds", "0", "--log-level", "debug") as gateway:
-        with websocket(gateway.ws_port, b"Cookie: %b\r\n" % CANARY.encode()) as peer:
-            connect = {"type": "connect", "frontend_id": CANARY, "user": CANARY, "name": CANARY}
-            peer.send(frame(1, json.dumps(connect).encode()))
-            assert CANARY in ask(gateway.mcp_port, f"{CANARY}?", peer)
-            peer.send(frame(1, b'{"type":"%b"}' % CANARY.encode()))
-            peer.send(frame(1, CANARY.encode()))
-            assert json.loads(peer.frame().payload)["type"] in {"response_ack", "error"}
-            for port in gateway.ports.values():
-                assert get(port, f"/{CANARY}?{CANARY}", b"A: %b\r\n" % CANARY.encode()).status == 404
-            told = [
-                get(gateway.monitoring_port, path).body.decode()
-                for path in ("/metrics", "/health", "/ready", "/live")
-            ]
+    with (
+        running_gateway("--drain-settle-seconds", "0", "--log-level", "debug") as gateway,
+        websocket(gateway.ws_port, b"Cookie: %b\r\n" % CANARY.encode()) as peer,
+    ):
+        connect = {"type": "connect", "frontend_id": CANARY, "user": CANARY, "name": CANARY}
+        peer.send(frame(1, json.dumps(connect).encode()))
+        assert CANARY in ask(gateway.mcp_port, f"{CANARY}?", peer)
+        peer.send(frame(1, b'{"type":"%b"}' % CANARY.encode()))
+        peer.send(frame(1, CANARY.encode()))
+        assert json.loads(peer.frame().payload)["type"] in {"response_ack", "error"}
+        for port in gateway.ports.values():
+            header = b"A: %b\r\n" % CANARY.encode()
+            assert get(port, f"/{CANARY}?{CANARY}", header).status == 404
+        told = [
+            get(gateway.monitoring_port, path).body.decode()
+            for path in ("/metrics", "/health", "/ready", "/live")
+        ]
     assert not [text for text in told if CANARY in text]
     assert CANARY not in gateway.text()
 

@@ -22,7 +22,14 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGE_BYTES = 1024 * 1024
 
 # RFC 6455 section 7.4.1
-NORMAL, PROTOCOL_ERROR, UNSUPPORTED, INVALID_TEXT, POLICY, TOO_BIG = 1000, 1002, 1003, 1007, 1008, 1009
+NORMAL, PROTOCOL_ERROR, UNSUPPORTED, INVALID_TEXT, POLICY, TOO_BIG = (
+    1000,
+    1002,
+    1003,
+    1007,
+    1008,
+    1009,
+)
 
 
 def response(request_id: str = "nobody-asked", size: int = 0) -> bytes:
@@ -55,6 +62,7 @@ def assert_usable(peer: Peer, request_id: str = "still-here") -> None:
 
 # -- handshakes
 
+GOOD_HANDSHAKE = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 HANDSHAKES = {
     "no key": (b"Sec-WebSocket-Version: 13\r\n", 400),
     "short key": (b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: c2hvcnQ=\r\n", 400),
@@ -65,18 +73,15 @@ HANDSHAKES = {
         426,
     ),
     "two keys": (
-        b"Sec-WebSocket-Version: 13\r\n"
-        + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" * 2,
+        b"Sec-WebSocket-Version: 13\r\n" + b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" * 2,
         400,
     ),
     "subprotocol not ASCII": (
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Protocol: caf\xe9\r\n",
+        GOOD_HANDSHAKE + b"Sec-WebSocket-Protocol: caf\xe9\r\n",
         400,
     ),
     "subprotocol with a blank": (
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"Sec-WebSocket-Protocol: a b\r\n",
+        GOOD_HANDSHAKE + b"Sec-WebSocket-Protocol: a b\r\n",
         400,
     ),
 }
@@ -148,7 +153,7 @@ def test_our_subprotocol_is_chosen_when_offered(
         peer.send(upgrade_request(port, offered))
         peer.send(frame(TEXT, response()))
         while b"response_ack" not in peer.received:
-            assert peer._more()  # noqa: SLF001 - the head is looked at, too
+            assert peer._more()
         head = peer.received.partition(b"\r\n\r\n")[0].lower()
         assert b"\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=" in head
         assert (b"sec-websocket-protocol" in head) is (chosen is not None)
@@ -166,7 +171,7 @@ def test_compression_is_not_agreed_to(gateway_process: GatewayProcess) -> None:
         )
         peer.send(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4))
         while b"\r\n\r\n" not in peer.received:
-            assert peer._more()  # noqa: SLF001
+            assert peer._more()
         head, _, peer.received = peer.received.partition(b"\r\n\r\n")
         assert b"sec-websocket-extensions" not in head.lower()
         assert peer.close_code() == PROTOCOL_ERROR
@@ -192,7 +197,7 @@ INVALID_UTF8 = {
     "cut off in two": b"\xc2",
     "cut off in three": b"\xe2\x82",
     "cut off in four": b"\xf0\x9f\x98",
-    "Autobahn's": b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65\x64\x69\x74\x65\x64",
+    "Autobahn's": b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
 }
 QUOTED = b'{"type":"user_response","request_id":"x","answer":"%b"}'
 
@@ -261,7 +266,10 @@ VIOLATIONS: dict[str, tuple[Sequence[bytes], int]] = {
         (frame(TEXT, b"\xff", fin=False), frame(CONT, b"x")),
         INVALID_TEXT,
     ),
-    "UTF-8 in the last fragment": ((frame(TEXT, b"x", fin=False), frame(CONT, b"\xff")), INVALID_TEXT),
+    "UTF-8 in the last fragment": (
+        (frame(TEXT, b"x", fin=False), frame(CONT, b"\xff")),
+        INVALID_TEXT,
+    ),
     "UTF-8 cut off at the end of the last fragment": (
         (frame(TEXT, b"\xce", fin=False), frame(CONT, b"\xba\xe1", fin=False), frame(CONT)),
         INVALID_TEXT,
@@ -366,7 +374,7 @@ def test_frames_sent_along_with_the_handshake_are_read(gateway_process: GatewayP
     with Peer(port) as peer:
         peer.send(upgrade_request(port) + frame(TEXT, response("early")))
         while b"\r\n\r\n" not in peer.received:
-            assert peer._more()  # noqa: SLF001
+            assert peer._more()
         peer.received = peer.received.partition(b"\r\n\r\n")[2]
         assert_acknowledged(peer, "early")
 
@@ -381,7 +389,9 @@ def test_a_ping_comes_back_as_a_pong(gateway_process: GatewayProcess, payload: b
 
 def test_pings_come_back_in_order_and_pongs_are_ignored(gateway_process: GatewayProcess) -> None:
     with websocket(gateway_process.ws_port) as peer:
-        peer.send(frame(PONG, b"nobody asked") + b"".join(frame(PING, b"%d" % n) for n in range(10)))
+        peer.send(
+            frame(PONG, b"nobody asked") + b"".join(frame(PING, b"%d" % n) for n in range(10))
+        )
         assert [peer.frame().payload for _ in range(10)] == [b"%d" % n for n in range(10)]
         assert_usable(peer)
 
@@ -402,7 +412,13 @@ def test_a_message_in_fragments_is_one_message(gateway_process: GatewayProcess, 
         assert_usable(peer)
 
 
-@pytest.mark.parametrize("text", ["Hello-\u00b5@\u00df\u00f6\u00e4\u00fc\u00e0\u00e1-UTF-8!!", "\U0001f600\U0010ffff\ue000\ufffd"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello-\u00b5@\u00df\u00f6\u00e4\u00fc\u00e0\u00e1-UTF-8!!",
+        "\U0001f600\U0010ffff\ue000\ufffd",
+    ],
+)
 def test_code_points_may_be_cut_by_fragments(gateway_process: GatewayProcess, text: str) -> None:
     """Group 6.2: a fragment need not end where a character does."""
     message = json.dumps(
@@ -417,7 +433,15 @@ def test_code_points_may_be_cut_by_fragments(gateway_process: GatewayProcess, te
 
 def test_text_that_is_no_message_ends_nothing(gateway_process: GatewayProcess) -> None:
     with websocket(gateway_process.ws_port) as peer:
-        for text in (b"", b"Hello", b"[]", b"{}", b'{"type":"unheard of"}', b"\xef\xbf\xbf", b"null"):
+        for text in (
+            b"",
+            b"Hello",
+            b"[]",
+            b"{}",
+            b'{"type":"unheard of"}',
+            b"\xef\xbf\xbf",
+            b"null",
+        ):
             peer.send(frame(TEXT, text))
             message = json.loads(peer.frame().payload)
             assert message["type"] == "error"
@@ -431,7 +455,10 @@ def test_text_that_is_no_message_ends_nothing(gateway_process: GatewayProcess) -
     ("payload", "echoed"),
     [
         (b"", {NORMAL, 1005}),
-        *((close_payload(code, b"why"), {code}) for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009)),
+        *(
+            (close_payload(code, b"why"), {code})
+            for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009)
+        ),
         *((close_payload(code), {code}) for code in (1010, 1011, 3000, 3999, 4000, 4999)),
         (close_payload(1000, b"x" * 123), {1000}),
         (close_payload(1000, "\u00e9".encode()), {1000}),

@@ -219,7 +219,7 @@ class Port:
             server=Implementation("frontend-router", "1.2.3"),
             identify=lambda _request: self.principal,
             instructions=instructions,
-            health=lambda path, _id: (200, b"{}") if path == "/health" else None,
+            health=lambda path, _id: (200, b"{}", ()) if path == "/health" else None,
             on_call=lambda method, tool, how, _seconds: self.calls.append((method, tool, how)),
         )
 
@@ -303,7 +303,7 @@ class Port:
             for callback in self.timers.due(self.now):
                 callback()
             for settlement in _now(self.store.expire_due(self.now, 100)):
-                self.router._conclude(  # noqa: SLF001 - what the sweep does
+                self.router._conclude(
                     settlement.question, settlement.outcome, None
                 )
 

@@ -134,6 +134,10 @@ async def test_what_peers_invent_does_not_become_a_label() -> None:
         assert 'method="other",status_code="404"' in text
 
 
+UPGRADE = (
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: upgrade\r\n"
+)
 REFUSED = {
     "unknown path": (b"GET /nothing HTTP/1.1\r\n{host}", 404),
     "the inbox is elsewhere": (b"GET / HTTP/1.1\r\n{host}", 404),
@@ -161,7 +165,10 @@ REFUSED = {
         b"GET /health HTTP/1.1\r\n{host}Origin: http://localhost@evil.example\r\n",
         403,
     ),
-    "origin of another port": (b"GET /health HTTP/1.1\r\n{host}Origin: http://127.0.0.1:1\r\n", 403),
+    "origin of another port": (
+        b"GET /health HTTP/1.1\r\n{host}Origin: http://127.0.0.1:1\r\n",
+        403,
+    ),
     "origin of another scheme": (
         b"GET /health HTTP/1.1\r\n{host}Origin: https://127.0.0.1:{port}\r\n",
         403,
@@ -183,8 +190,7 @@ REFUSED = {
     ),
     "blank before the colon": (b"GET /health HTTP/1.1\r\n{host}a : b\r\n", 400),
     "a websocket": (
-        b"GET /health HTTP/1.1\r\n{host}Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: upgrade\r\n",
+        b"GET /health HTTP/1.1\r\n{host}" + UPGRADE,
         403,
     ),
 }

@@ -87,7 +87,7 @@ def test_the_worst_part_decides(parts: tuple[Status, ...], status: int, word: st
 @pytest.mark.parametrize(
     ("ready", "status", "word"), [(True, 200, "ready"), (False, 503, "not_ready")]
 )
-def test_readiness_follows_the_process(ready: bool, status: int, word: str) -> None:  # noqa: FBT001
+def test_readiness_follows_the_process(ready: bool, status: int, word: str) -> None:
     process = Process()
     process.ready = ready
     expected = {"status": word, "timestamp": "2023-11-14T22:13:20Z", "request_id": "r-1"}
