@@ -10,7 +10,6 @@ import dataclasses
 from typing import Any, Final, final
 
 import msgspec
-from pool.workers import QueueFullError, Workers
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.mcp.arguments import (
@@ -31,6 +30,7 @@ from gateway.router import Ask, Notification, Router
 from pool.connections import Callback
 from pool.settings import setting
 from pool.timers import Timers
+from pool.workers import QueueFullError, Workers
 from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import EVERYONE, Audience, Choice, Delivery, Question
 

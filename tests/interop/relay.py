@@ -23,10 +23,13 @@ class Relay:
         with trio.CancelScope() as scope:
             self._lines.add(scope)
             try:
-                async with await trio.open_tcp_stream("127.0.0.1", self._target) as far, stream:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._pump, stream, far, nursery.cancel_scope)
-                        nursery.start_soon(self._pump, far, stream, nursery.cancel_scope)
+                async with (
+                    await trio.open_tcp_stream("127.0.0.1", self._target) as far,
+                    stream,
+                    trio.open_nursery() as nursery,
+                ):
+                    nursery.start_soon(self._pump, stream, far, nursery.cancel_scope)
+                    nursery.start_soon(self._pump, far, stream, nursery.cancel_scope)
             finally:
                 self._lines.discard(scope)
 

@@ -102,8 +102,8 @@ async def test_a_long_wait_reports_progress_on_its_stream(
     told: list[tuple[float, float | None, str | None]] = []
     enough = trio.Event()
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
         if len(told) >= 3:
             enough.set()
 

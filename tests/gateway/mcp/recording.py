@@ -303,9 +303,7 @@ class Port:
             for callback in self.timers.due(self.now):
                 callback()
             for settlement in _now(self.store.expire_due(self.now, 100)):
-                self.router._conclude(
-                    settlement.question, settlement.outcome, None
-                )
+                self.router._conclude(settlement.question, settlement.outcome, None)
 
     def is_idle(self) -> bool:
         """Whether nothing of any call is left."""

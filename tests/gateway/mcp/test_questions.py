@@ -52,8 +52,8 @@ def _shown(result: ToolResult) -> Any:
         (
             Outcome(State.TIMED_OUT, 1.0),
             (
-                "Nobody answered within 30 seconds. The question is closed; ask again, with a longer "
-                "timeout_seconds if people need more time."
+                "Nobody answered within 30 seconds. The question is closed; ask again, with a "
+                "longer timeout_seconds if people need more time."
             ),
             {"online": 3},
             True,

@@ -113,7 +113,7 @@ def test_any_number_of_cursors_keeps_a_bounded_number_of_pages() -> None:
     registry.tool("m", _tool, description="d")
     for number in range(100):
         registry.tools.page(base64.urlsafe_b64encode(b"after:%d" % number).decode())
-    assert len(registry.tools._pages) <= 2  # noqa: SLF001 - the bound is the point
+    assert len(registry.tools._pages) <= 2
 
 
 def test_a_uri_finds_its_resource_or_the_template_it_is_made_from() -> None:
