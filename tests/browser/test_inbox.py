@@ -415,3 +415,38 @@ def test_only_what_is_in_sight_counts_as_seen(
     page.wait(lambda: page.run(seen) == [first], "the first to be seen")
     page.press("j")
     page.wait(lambda: page.run(seen) == [first, second], "the second to be seen")
+
+
+# Takes the place of the desktop: it grants what it is asked for, and remembers.
+_DESKTOP = """
+window.desktop = { asked: 0, shown: [] };
+window.Notification = class {
+  static permission = "default";
+  static async requestPermission() {
+    desktop.asked += 1;
+    return (Notification.permission = "granted");
+  }
+  constructor(title, options) {
+    desktop.shown.push([title, options.body]);
+  }
+  close() {}
+};
+Object.defineProperty(document, "hidden", { get: () => window.isHidden ?? false });
+"""
+
+
+def test_the_desktop_is_asked_for_permission_on_a_click_and_told_of_questions_out_of_sight(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _DESKTOP})
+    page.open_inbox(gateway.origin)
+    agent.ask("In sight?")
+    page.wait_for_question("In sight?")
+    assert page.run("return desktop") == {"asked": 0, "shown": []}
+    page.one("#notify-button").click()
+    page.one('#notify-button[aria-pressed="true"]')
+    page.run("window.isHidden = true")
+    agent.ask("Out of sight?")
+    page.wait(lambda: page.run("return desktop.shown.length > 0"), "notification")
+    [[_, body]] = page.run("return desktop.shown")
+    assert body == "Out of sight?"
