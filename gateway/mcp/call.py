@@ -16,7 +16,7 @@ from gateway.mcp import jsonrpc
 
 if TYPE_CHECKING:
     from gateway.mcp.exchange import Exchange
-    from gateway.mcp.ledger import Ledger
+    from gateway.mcp.ledger import Key, Ledger
     from gateway.mcp.revisions.family import Reply, Revision
     from session.model import McpSession, Principal
 
@@ -86,6 +86,7 @@ class Call:
         "_waiting",
         "done",
         "id",
+        "key",
         "label",
         "meta",
         "method",
@@ -120,6 +121,8 @@ class Call:
         self.started = started
         #: The caller's session; ``None`` where the revision has none.
         self.session: McpSession | None = None
+        #: Where the ledger keeps it.
+        self.key: Key | None = None
         meta = params.get("_meta")
         self.meta: dict[str, Any] = meta if type(meta) is dict else _NO_META
         token = self.meta.get("progressToken")

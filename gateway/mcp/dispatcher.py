@@ -86,13 +86,13 @@ class Dispatcher:
             message.params,
             self._now(),
         )
-        exchange.calls.append(call)
+        exchange.calls = (*exchange.calls, call)
         return call
 
     def run(self, call: Call, facts: Facts) -> None:
         """Take a call as far as it goes without waiting; a worker does the rest."""
         try:
-            self._workers.start(call.principal.tenant, self._perform(call, facts))
+            self._workers.start(call.principal.tenant, self._answer(call, self._reply(call, facts)))
         except QueueFullError:
             call.refuse(RpcError(jsonrpc.BUSY, OVERLOADED))
 
@@ -102,9 +102,6 @@ class Dispatcher:
             call.refuse(self._too_many())
         elif self._registry.resume is not None:
             await self._answer(call, self._registry.resume(call, question_id))
-
-    async def _perform(self, call: Call, facts: Facts) -> None:
-        await self._answer(call, self._reply(call, facts))
 
     async def _answer(self, call: Call, reply: Awaitable[Reply | Later]) -> None:
         answered = False

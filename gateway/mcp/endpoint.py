@@ -234,7 +234,11 @@ class McpEndpoint:
         self, facts: Facts, message: Message, request: Request, responder: Responder
     ) -> None:
         revision: Revision = self._modern
-        if facts.era is not Era.MODERN and not modern.claims(facts, message.method, message.params):
+        if facts.in_session:
+            revision = _LATEST
+        elif facts.era is not Era.MODERN and not modern.claims(
+            facts, message.method, message.params
+        ):
             if message.method == "initialize":
                 job = self._initialize(message, request, responder)
                 self._start(request, responder, job)

@@ -102,10 +102,10 @@ class Exchange:
         #: What is assumed until the session says it.
         self.revision = revision
         #: The calls that are not answered yet.
-        self.calls: list[Participant] = []
+        self.calls: tuple[Participant, ...] = ()
         #: The replies a batch waits for; ``None`` for a message that came alone.
         self._expected = expected
-        self._parts: list[bytes] = []
+        self._parts: list[bytes] | None = None if expected is None else []
         self._events = 0
         self.state = OPEN
         self.stream_id = ""
@@ -169,7 +169,7 @@ class Exchange:
         """The peer is gone. What that means is for the calls' revision to say."""
         if self.state == DONE:
             return
-        calls = tuple(self.calls)
+        calls = self.calls
         self._finished()
         for call in calls:
             call.caller_left()
@@ -213,9 +213,10 @@ class Exchange:
                 )
                 self._events = 1
         self.hold_stream(opening)
-        for part in self._parts:
-            self._send(part)
-        self._parts.clear()
+        if self._parts is not None:
+            for part in self._parts:
+                self._send(part)
+            self._parts.clear()
         for call in self.calls:
             call.streaming(self.stream_id)
             progress = call.progress_bytes()
@@ -224,6 +225,7 @@ class Exchange:
 
     def _deliver_part(self, payload: bytes) -> None:
         assert self._expected is not None
+        assert self._parts is not None
         self._expected -= 1
         if self.state == OPEN and not self._accepts_json:
             self._commit()
@@ -252,8 +254,7 @@ class Exchange:
             self._conduct.keep_alive.discard(self)
         self.state = DONE
         self._responder.on_disconnect = None
-        self.calls.clear()
-        self._parts.clear()
+        self.calls = ()
 
 
 @final

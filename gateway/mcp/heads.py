@@ -65,6 +65,7 @@ class Facts:
         "accepts_sse",
         "action",
         "era",
+        "in_session",
         "last_event_id",
         "method",
         "name",
@@ -90,6 +91,8 @@ class Facts:
         self.session_id = _text(headers.get(b"mcp-session-id"))
         self.last_event_id = _text(headers.get(b"last-event-id")) or ""
         self.era = _era(self)
+        #: Whether it is of a handshake revision and names a session.
+        self.in_session = self.era is Era.HANDSHAKE and self.session_id is not None
         self.refusal: Refusal | None = None
         self.action = self._judge(head)
 

@@ -36,6 +36,7 @@ RETRY: Final = ((b"Retry-After", b"1"),)
 # Beyond this an integer is not the same number to every reader (RFC 8259 section 6).
 _EXACT: Final = 2**53 - 1
 _ID_LENGTH: Final = 256
+_REQUEST: Final = ("jsonrpc", "id", "method", "params")
 _ENVELOPE: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
 _NO_PARAMS: Final[dict[str, Any]] = {}
 
@@ -112,6 +113,24 @@ def check(value: object) -> Message:
     if type(value) is not dict:
         raise MalformedError(INVALID_REQUEST, "A message must be a JSON object.")
     request_id = value.get("id")
+    method = value.get("method")
+    params = value.get("params")
+    # What nearly all messages are: these four members and no other.
+    if (
+        len(value) == len(_REQUEST)
+        and type(method) is str
+        and type(params) is dict
+        and (
+            (type(request_id) is int and -_EXACT <= request_id <= _EXACT)
+            or (type(request_id) is str and len(request_id) <= _ID_LENGTH)
+        )
+        and value.get("jsonrpc") == "2.0"
+    ):
+        return Message(Kind.REQUEST, request_id, method, params)
+    return _check_the_rest(value, request_id, method)
+
+
+def _check_the_rest(value: dict[str, Any], request_id: Any, method: Any) -> Message:
     has_id = type(request_id) is str or type(request_id) is int
     if not value.keys() <= _ENVELOPE:
         refuse_lookalikes(value, _ENVELOPE, request_id if has_id else None)
@@ -119,11 +138,10 @@ def check(value: object) -> Message:
         raise MalformedError(
             INVALID_REQUEST, 'A message must have "jsonrpc": "2.0".', request_id if has_id else None
         )
-    method = value.get("method")
     if type(method) is not str:
         return _response(value, method)
     if has_id:
-        _check_id(cast("RequestId", request_id))
+        _check_id(request_id)
     elif "id" in value:
         raise MalformedError(INVALID_REQUEST, "An id must be a string or an integer.")
     if "result" in value or "error" in value:

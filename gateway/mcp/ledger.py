@@ -14,16 +14,8 @@ if TYPE_CHECKING:
     from gateway.mcp.jsonrpc import RequestId
     from session.model import McpSession
 
-
-@final
-class _SessionCalls:
-    """The calls of one session, and the latest one under each id."""
-
-    __slots__ = ("by_id", "calls")
-
-    def __init__(self) -> None:
-        self.calls: set[Call] = set()
-        self.by_id: dict[RequestId, Call] = {}
+    #: A session, an id in it, and the call itself where the id is used twice.
+    Key = tuple[str, RequestId] | tuple[str, RequestId, Call]
 
 
 @final
@@ -32,11 +24,11 @@ class Ledger:
 
     Args:
         limit: how many calls one session may have under way.
-        ended: told of every call that is over: how it ended, and when it began.
+        ended: told of every call that is over, and how it ended.
         remember: told when the stream of a call can be resumed, by the stream's id.
     """
 
-    __slots__ = ("_ended", "_sessions", "active", "limit", "remember")
+    __slots__ = ("_calls", "_counts", "_ended", "active", "limit", "remember")
 
     def __init__(
         self,
@@ -47,48 +39,52 @@ class Ledger:
         self.limit = limit
         self._ended = ended
         self.remember = remember
-        self._sessions: dict[str, _SessionCalls] = {}
+        self._calls: dict[Key, Call] = {}
+        self._counts: dict[str, int] = {}
         #: Calls without a reply so far, in all eras.
         self.active = 0
 
     def enter(self, call: Call, session: McpSession) -> bool:
         """Make a call one of a session's. Returns ``False`` when that has too many."""
-        calls = self._sessions.get(session.id)
-        if calls is None:
-            calls = self._sessions[session.id] = _SessionCalls()
-        elif len(calls.calls) >= self.limit:
+        session_id = session.id
+        count = self._counts.get(session_id, 0)
+        if count >= self.limit:
             return False
+        self._counts[session_id] = count + 1
+        key: Key = (session_id, call.id)
+        if key in self._calls:
+            # The caller uses an id twice: it can cancel the earlier call only.
+            key = (session_id, call.id, call)
+        self._calls[key] = call
         call.session = session
-        calls.calls.add(call)
-        # A caller that uses an id twice can cancel the later call only.
-        calls.by_id[call.id] = call
+        call.key = key
         return True
 
     def leave(self, call: Call, how: str) -> None:
         """A call is over."""
         self.active -= 1
-        session = call.session
-        if session is not None:
-            calls = self._sessions[session.id]
-            calls.calls.discard(call)
-            if calls.by_id.get(call.id) is call:
-                del calls.by_id[call.id]
-            if not calls.calls:
-                del self._sessions[session.id]
+        key = call.key
+        if key is not None:
+            del self._calls[key]
+            count = self._counts[key[0]] - 1
+            if count:
+                self._counts[key[0]] = count
+            else:
+                del self._counts[key[0]]
         self._ended(call, how)
 
     def find(self, session_id: str, request_id: object) -> Call | None:
         """Return the call that a session means by an id."""
-        calls = self._sessions.get(session_id)
-        if calls is None or type(request_id) not in (str, int):
-            return None
-        return calls.by_id.get(request_id)  # type: ignore[call-overload,no-any-return]
+        if type(request_id) is str or type(request_id) is int:
+            return self._calls.get((session_id, request_id))
+        return None
 
     def of_session(self, session_id: str) -> list[Call]:
-        """Return the calls of a session."""
-        calls = self._sessions.get(session_id)
-        return [] if calls is None else list(calls.calls)
+        """Return the calls of a session; this looks at all there are."""
+        if session_id not in self._counts:
+            return []
+        return [call for key, call in self._calls.items() if key[0] == session_id]
 
     def sessions(self) -> int:
         """Return how many sessions have a call under way."""
-        return len(self._sessions)
+        return len(self._counts)

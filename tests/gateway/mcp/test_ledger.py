@@ -54,11 +54,11 @@ def test_the_same_id_twice_neither_hides_a_call_nor_passes_the_cap() -> None:
     session = _session("a")
     calls = [_call(ledger, 1) for _ in range(3)]
     assert [ledger.enter(call, session) for call in calls] == [True, True, False]
-    assert ledger.find("a", 1) is calls[1]
+    assert ledger.find("a", 1) is calls[0]
     assert set(ledger.of_session("a")) == set(calls[:2])
-    calls[1].finish(cast("Any", None))
-    assert ledger.find("a", 1) is None
     calls[0].finish(cast("Any", None))
+    assert ledger.find("a", 1) is None
+    calls[1].finish(cast("Any", None))
     calls[2].finish(cast("Any", None))
     assert (ledger.active, ledger.sessions(), ledger.of_session("a")) == (0, 0, [])
 
