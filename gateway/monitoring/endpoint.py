@@ -39,7 +39,7 @@ _REQUEST_SECONDS: Final = 5
 _HEADER_BYTES: Final = 16 * 1024
 _HEADER_COUNT: Final = 100
 # A scraper that stops reading its response is cut off after this long.
-_SEND_SECONDS: Final = 5
+_SEND_SECONDS: Final = 5.0
 
 
 class _Refusal(NamedTuple):
@@ -169,32 +169,31 @@ class _Fields:
 
 async def _live_on(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Take part in the lifespan protocol: there is nothing to start or to stop."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def serve_monitoring(
     app: MonitoringApp,
     sock: socket.socket,
     *,
+    send_seconds: float = _SEND_SECONDS,
     shutdown_trigger: Callable[[], Awaitable[None]] | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve ``app`` on a bound socket, which stays the caller's, until cancelled or triggered.
 
-    Started once the port listens. When ``shutdown_trigger`` returns, nobody new
+    Started once the port listens. A peer that takes nothing of its response for
+    ``send_seconds`` is cut off (on Linux). When ``shutdown_trigger`` returns, nobody new
     is accepted and responses under way get a second to leave.
     """
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # pragma: no branch - Linux has it
         # hypercorn sends without a deadline and shields it from cancellation:
         # the kernel, which hands the option on to accepted sockets, keeps a
         # peer that does not read from holding up the end of the process.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SEND_SECONDS * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(send_seconds * 1000))
     await serve(
         app,
         _config(sock),

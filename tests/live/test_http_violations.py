@@ -15,6 +15,8 @@ import pytest
 from tests.live.peer import Peer, assert_serves, host, upgrade_request
 from tests.live.process import GatewayProcess
 
+pytestmark = pytest.mark.slow
+
 HEADER_BYTES = 16 * 1024
 HEADER_COUNT = 100
 TARGET_BYTES = 8 * 1024

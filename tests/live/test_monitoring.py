@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.live.peer import Answer, Peer, frame, host, websocket
 from tests.live.process import GatewayProcess, running_gateway
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-7f3a91"
 
 

@@ -18,6 +18,8 @@ import pytest
 from tests.live.peer import Peer, assert_serves, frame, upgrade_request, websocket
 from tests.live.process import GatewayProcess
 
+pytestmark = pytest.mark.slow
+
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGE_BYTES = 1024 * 1024
 

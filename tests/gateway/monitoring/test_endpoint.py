@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -249,3 +250,23 @@ async def test_the_port_ends_when_it_is_told_to() -> None:
             assert (await port.get("/live")).status_code == 200
             leave.set()
         assert sock.fileno() >= 0, "the socket stays its owner's"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has TCP_USER_TIMEOUT")
+async def test_a_scraper_that_does_not_read_cannot_hold_up_the_end() -> None:
+    with socket.socket() as sock, socket.socket() as scraper, trio.fail_after(10):
+        sock.bind(("127.0.0.1", 0))
+        port = Port(sock)
+        scraper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(partial(serve_monitoring, port.app, sock, send_seconds=0.5))
+            scraper.connect(("127.0.0.1", port.number))
+            scraper.setblocking(False)
+            one = b"GET /metrics HTTP/1.1\r\n" + port.host + b"\r\n"
+            # Until the gateway takes no more requests, as nobody takes its responses.
+            with trio.move_on_after(1):
+                while True:
+                    await trio.lowlevel.wait_writable(scraper)
+                    scraper.send(one * 100)
+            nursery.cancel_scope.cancel()
