@@ -29,66 +29,20 @@ from gateway.mcp.registry import Registry
 from gateway.mcp.revisions import handshake, modern, versions
 from gateway.mcp.revisions.family import Implementation, Revision
 from gateway.mcp.sessions import Sessions
+from gateway.mcp.settings import Settings
 from pool.connections import Callback
-from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import QueueFullError, Workers
 from session import Store
 from session.model import McpSession, Principal
+
+__all__ = ["McpEndpoint", "McpStatistics", "Settings"]
 
 # What is assumed of a handshake caller until its session is known.
 _LATEST: Final = handshake.REVISIONS[versions.LATEST_HANDSHAKE]
 # A comment leaves a little before it is due: the wheel's tick and a busy loop
 # must not make a gap longer than promised.
 _EARLY: Final = 0.9
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How callers are answered, and how much each may have under way."""
-
-    json_seconds: float = setting(
-        0.1,
-        "How long a result may take to be sent as plain JSON; then an event stream begins.",
-        unit="seconds",
-        minimum=0.0,
-        maximum=10.0,
-    )
-    keep_alive_seconds: float = setting(
-        15.0,
-        "The longest silence on an event stream; then it carries progress or a comment.",
-        unit="seconds",
-        minimum=0.1,
-        maximum=60.0,
-    )
-    retry_milliseconds: int = setting(
-        1000,
-        "How long a caller waits before it resumes a broken stream.",
-        unit="milliseconds",
-        minimum=0,
-    )
-    session_calls: int = setting(
-        1000, "Calls of one session under way at once; more are refused.", unit="calls", minimum=1
-    )
-    batch_messages: int = setting(
-        100, "Messages in one batch (revision 2025-03-26).", unit="messages", minimum=1
-    )
-    session_listeners: int = setting(
-        4, "Streams that one session may open by GET.", unit="streams", minimum=1
-    )
-    listeners: int = setting(10_000, "Streams opened by GET in all.", unit="streams", minimum=1)
-    resumable_streams: int = setting(
-        64,
-        "Event streams of one session that can be resumed; the oldest go first.",
-        unit="streams",
-        minimum=1,
-    )
-    list_cache_seconds: float = setting(
-        60.0,
-        "How long callers may keep lists of tools, prompts and resources.",
-        unit="seconds",
-        minimum=0.0,
-    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -233,17 +187,14 @@ class McpEndpoint:
     def _request(
         self, facts: Facts, message: Message, request: Request, responder: Responder
     ) -> None:
-        revision: Revision = self._modern
-        if facts.in_session:
-            revision = _LATEST
-        elif facts.era is not Era.MODERN and not modern.claims(
-            facts, message.method, message.params
-        ):
-            if message.method == "initialize":
-                job = self._initialize(message, request, responder)
-                self._start(request, responder, job)
-                return
-            revision = _LATEST
+        revision: Revision = _LATEST
+        if facts.era is Era.MODERN:
+            revision = self._modern
+        elif message.method == "initialize":
+            self._start(request, responder, self._initialize(message, request, responder))
+            return
+        elif not facts.in_session and modern.claims(facts, message.params):
+            revision = self._modern
         exchange = Exchange(self._conduct, responder, facts, revision)
         call = self._calls.begin(exchange, revision, self._identify(request), message)
         self._calls.run(call, facts)

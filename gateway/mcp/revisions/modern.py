@@ -141,10 +141,10 @@ class Modern:
         return Encoded(encode(result), cacheable=True)
 
 
-def claims(facts: Facts, method: str, params: dict[str, Any]) -> bool:
+def claims(facts: Facts, params: dict[str, Any]) -> bool:
     """Whether a request calls itself modern where its header says otherwise, or nothing."""
     meta = params.get("_meta")
-    if type(meta) is not dict or method == "initialize":
+    if type(meta) is not dict:
         return False
     version = meta.get(VERSION_KEY)
     return version is not None and (version != facts.version or facts.era is Era.UNKNOWN)

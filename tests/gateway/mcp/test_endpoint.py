@@ -593,3 +593,10 @@ def test_a_handler_that_finishes_twice_is_answered_once() -> None:
     calls[0].finish(text("second"))
     assert response.json["result"]["content"][0]["text"] == "first"
     assert port.is_idle()
+
+
+def test_initialize_with_the_id_of_an_old_session_opens_a_new_one(port: Port) -> None:
+    old = port.initialize()
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {}}
+    response = port.in_session(old, "initialize", params)
+    assert response.headers["mcp-session-id"] != old
