@@ -54,6 +54,7 @@ REFUSED: list[tuple[bytes, str]] = [
     (b'{"id": 12345678901234567890}', "beyond 2^53-1"),
     (b"[1," + b"1" * 5000 + b"]", "beyond 2^53-1"),
     (b'["\\"", 9007199254740993 ]', "beyond 2^53-1"),
+    (b'["\\\\", 9007199254740993 ]', "beyond 2^53-1"),
     # C6: no text that is none.
     (b'"\\ud800"', "truncated"),
     (b'["\\ud800", 1, 2]', "surrogate"),

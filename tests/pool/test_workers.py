@@ -295,6 +295,34 @@ async def test_beyond_the_maximum_jobs_wait_their_turn() -> None:
     assert bench.log == ["waited"] * 5
 
 
+class Stepped(trio.abc.Instrument):
+    """Counts the turns that tasks have."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Count one."""
+        del task
+        self.steps += 1
+
+
+async def test_many_quick_jobs_wake_one_worker() -> None:
+    bench = Bench(Settings(minimum=8, maximum=8))
+    async with bench.running():
+        await trio.testing.wait_all_tasks_blocked()
+        turns = Stepped()
+        trio.lowlevel.add_instrument(turns)
+        for _ in range(10):
+            for _ in range(5):
+                bench.workers.start("a", bench.note_at_once("x"))
+            await bench.workers.drain()
+        trio.lowlevel.remove_instrument(turns)
+    assert bench.log == ["x"] * 50
+    # One turn each of the worker, and at most two of this task, for five jobs.
+    assert turns.steps <= 30
+
+
 # -- growing and shrinking
 
 
@@ -494,6 +522,16 @@ async def test_draining_waits_for_all_there_is_and_all_that_comes() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(drained) == ["one", "two"]
     assert bench.log == ["waited", "late comer"]
+
+
+async def test_draining_ends_when_the_last_job_is_cancelled() -> None:
+    bench = Bench(SMALL)
+    job = bench.workers.submit("a", at_once(bench.log))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.workers.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        job.cancel()
+    assert bench.log == []
 
 
 async def test_cancelling_a_drain_changes_nothing() -> None:
