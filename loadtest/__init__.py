@@ -1,1 +1,1 @@
-"""The load-test program: callers, frontends and what they measure."""
+"""Programs that put a gateway under load and report what it did."""

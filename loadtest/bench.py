@@ -1,0 +1,197 @@
+"""The figures that the design promises, measured: `python -m loadtest.bench`.
+
+A gateway process on one core, the load in this process on another one. Rates
+depend on the machine and on who else uses it, so each comes with the CPU time
+that an operation cost the gateway, and targets are compared with operations per
+second of that CPU time. It refuses to call a run good in which an answer was
+lost or went astray: then the exit status is 1. Missing a target is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import resource
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from loadtest import measures, report, requests, server
+from loadtest.measures import Sample
+from loadtest.report import Row
+from loadtest.server import Cores, Server
+
+_PIPELINED: Final = 32
+_FAN_OUT: Final = 100
+_WATCHED: Final = 1_000
+_IDLE_SECONDS: Final = 4.0
+# What a process needs beside its connections.
+_SPARE_DESCRIPTORS: Final = 500
+# Targets: rates are per second of CPU time, on one core.
+_ROUND_TRIPS: Final = 40_000
+_MESSAGES: Final = 120_000
+_PIPELINED_MESSAGES: Final = 400_000
+_FAN_OUT_FRAMES: Final = 100_000
+_OF_THE_OTHER: Final = 0.55
+_KIB_EACH: Final = 3.0
+_IDLE_PERCENT: Final = 1.0
+_START_SECONDS: Final = 1.0
+
+
+class Plan(NamedTuple):
+    """What is run, where, for how long and how often."""
+
+    seconds: float = 1.5
+    runs: int = 3
+    frontends: int = 10_000
+    cores: Cores = Cores(None, None)
+    against: str | None = None
+    gateway: Sequence[str] = server.GATEWAY
+
+
+class Bench:
+    """All measures, one after the other; what they say becomes rows."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.rows: list[Row] = []
+        self.failures = 0
+        self._starts: list[float] = []
+        self.steps: dict[str, Callable[[], None]] = {
+            "ask-handshake": lambda: self._ask(requests.HANDSHAKE),
+            "ask-modern": lambda: self._ask(requests.MODERN),
+            "messages": lambda: self._messages(1, _MESSAGES),
+            "pipelined": lambda: self._messages(_PIPELINED, _PIPELINED_MESSAGES),
+            "fan-out": self._fan_out,
+            "idle": self._idle,
+        }
+
+    def run(self, wanted: Sequence[str]) -> None:
+        """Take the wanted measures, and how long the gateway's starts took."""
+        for name in wanted:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            self.steps[name]()
+        start = statistics.median(self._starts)
+        what = f"start to ready, median of {len(self._starts)}"
+        self.rows.append(report.of_value(what, start, "s", _START_SECONDS))
+
+    def _ask(self, revision: str) -> None:
+        ours, theirs = [], []
+        for _ in range(self.plan.runs):
+            with self._gateway() as target:
+                ours.append(measures.ask(target, revision, self.plan.seconds))
+            if self.plan.against is not None:
+                with server.other(self.plan.against, self.plan.cores.server) as target:
+                    theirs.append(measures.ask(target, revision, self.plan.seconds, ours=False))
+        mine = self._add(f"ask_user round trip, {revision}", ours, _ROUND_TRIPS)
+        if theirs:
+            other = self._add("  the other server, same load", theirs, None)
+            self.rows.append(report.of_ratio("  ours to the other's", mine, other, _OF_THE_OTHER))
+
+    def _messages(self, depth: int, goal: int) -> None:
+        samples = []
+        for _ in range(self.plan.runs):
+            with self._gateway() as target:
+                samples.append(measures.messages(target, depth, self.plan.seconds))
+        self._add(f"WebSocket message and reply, {depth} in flight", samples, goal)
+
+    def _fan_out(self) -> None:
+        samples = []
+        for _ in range(self.plan.runs):
+            with self._gateway() as target:
+                samples.append(measures.fan_out(target, _FAN_OUT, self.plan.seconds))
+        self._add(f"frames, each question to {_FAN_OUT} frontends", samples, _FAN_OUT_FRAMES)
+
+    def _idle(self) -> None:
+        count = self.plan.frontends
+        watched = min(_WATCHED, count)
+        with self._gateway() as target:
+            found = measures.idle(target, watched, count, _IDLE_SECONDS)
+        self.failures += found.failures
+        cpu = report.of_value(
+            f"CPU, {watched} idle frontends", 100 * found.cpu_share, "%", _IDLE_PERCENT
+        )
+        memory = report.of_value(
+            f"memory each, {count} idle frontends", found.bytes_each / 1024, "KiB", _KIB_EACH
+        )
+        self.rows += cpu, memory
+
+    @contextlib.contextmanager
+    def _gateway(self) -> Iterator[Server]:
+        plan = self.plan
+        with server.gateway(plan.cores.server, "--delivery", "one", command=plan.gateway) as target:
+            self._starts.append(target.start_seconds)
+            yield target
+
+    def _add(self, what: str, samples: Sequence[Sample], goal: int | None) -> Sample:
+        sample = report.middle(samples)
+        self.failures += sample.failures
+        self.rows.append(report.of_rate(what, sample, goal))
+        return sample
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and return whether every answer was right."""
+    given = _parser().parse_args(arguments)
+    cores = server.choose_cores()
+    if cores.load is not None:
+        os.sched_setaffinity(0, {cores.load})
+    # The drivers make no cycles, and a pause of theirs would be seen as the gateway's.
+    gc.disable()
+    plan = Plan(
+        given.seconds,
+        given.runs,
+        _possible(given.frontends),
+        cores,
+        given.against,
+        shlex.split(given.gateway) if given.gateway else server.GATEWAY,
+    )
+    print(report.conditions(cores, plan.seconds, plan.runs), end="\n\n")
+    bench = Bench(plan)
+    bench.run(given.only or list(bench.steps))
+    print(report.table(bench.rows))
+    if bench.failures:
+        print(f"\n{bench.failures} answers were lost, crossed or refused.")
+    return int(bench.failures > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
+    names = list(Bench(Plan()).steps)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one run (default 1.5)")
+    parser.add_argument("--runs", type=int, default=3, help="of each measure (default 3)")
+    parser.add_argument(
+        "--frontends", type=int, default=10_000, help="that do nothing (default 10000)"
+    )
+    parser.add_argument("--only", action="append", choices=names, help="may be repeated")
+    parser.add_argument(
+        "--against",
+        metavar="COMMAND",
+        help="another server under the same load; {ws} and {mcp} become its ports, POST /mcp "
+        "needs no initialize there",
+    )
+    parser.add_argument(
+        "--gateway", metavar="COMMAND", help="how to start ours (default: python -m gateway)"
+    )
+    return parser
+
+
+def _possible(frontends: int) -> int:
+    """Return how many connections this process, and so the gateway, may have of these."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    possible = frontends
+    if hard != resource.RLIM_INFINITY:
+        possible = min(frontends, hard - _SPARE_DESCRIPTORS)
+    if possible < frontends:
+        print(f"{hard} descriptors a process: {possible} frontends instead of {frontends}")
+    return possible
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""One run of one load against a server that is already there.
+
+It measures, and refuses to interpret: medians, targets and tables are `loadtest.bench`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+from loadtest import drivers, requests
+from loadtest.load import Load, opened_load
+from loadtest.server import Server
+
+WARM_UP_SECONDS: Final = 0.4
+# A server without `connect` has no acknowledgement to wait for.
+_ATTACH_SECONDS: Final = 0.5
+_SETTLE_SECONDS: Final = 1.0
+_CALLERS: Final = 64
+_FRONTENDS: Final = 10
+_CONNECTIONS: Final = 100
+_FAN_OUT_CALLERS: Final = 8
+
+
+class Sample(NamedTuple):
+    """One run: what was done in how much of whose time. Costs are not-a-number when unknown."""
+
+    rate: float
+    user_us: float
+    system_us: float
+    p50: float
+    p99: float
+    server_share: float
+    load_share: float
+    streamed: int
+    failures: int
+    first_refusal: bytes
+
+
+class Idleness(NamedTuple):
+    """What frontends cost that do nothing."""
+
+    cpu_share: float
+    bytes_each: float
+    failures: int
+
+
+def ask(  # noqa: PLR0913 - which load this is
+    server: Server,
+    revision: str,
+    seconds: float,
+    *,
+    ours: bool = True,
+    callers: int = _CALLERS,
+    frontends: int = _FRONTENDS,
+) -> Sample:
+    """Measure round trips: a caller's question, a frontend's answer.
+
+    A server that is not ``ours`` need know neither `connect` nor `initialize`.
+    """
+    with opened_load() as load:
+        drivers.add_frontends(load, server.ws_port, frontends, says_connect=ours)
+        if not ours:
+            load.run(_ATTACH_SECONDS)
+        askers = drivers.add_callers(load, server.mcp_port, callers, revision, initialize=ours)
+        drivers.begin(load, askers)
+        return _measure(server, load, seconds)
+
+
+def messages(
+    server: Server, depth: int, seconds: float, *, connections: int = _CONNECTIONS
+) -> Sample:
+    """Measure WebSocket messages that each have one reply."""
+    with opened_load() as load:
+        drivers.begin(load, drivers.add_messengers(load, server.ws_port, connections, depth))
+        return _measure(server, load, seconds)
+
+
+def fan_out(
+    server: Server, frontends: int, seconds: float, *, callers: int = _FAN_OUT_CALLERS
+) -> Sample:
+    """Measure frames when everybody is shown every question and one of them answers.
+
+    Everybody gets two frames a question, that it is asked and how it ended; one
+    who got fewer than the others is a failure.
+    """
+    digits = len(str(frontends - 1))
+    with opened_load() as load:
+        shown = drivers.add_frontends(
+            load, server.ws_port, frontends, turn=lambda index: f"{index:0{digits}d}"
+        )
+        askers = drivers.add_callers(
+            load, server.mcp_port, callers, requests.MODERN, arguments={"delivery": "all"}
+        )
+        drivers.begin(load, askers)
+        sample = _measure(server, load, seconds, frames=True)
+        load.run(WARM_UP_SECONDS)
+        most = max(frontend.frames for frontend in shown)
+        missing = sum(most - frontend.frames for frontend in shown)
+        return sample._replace(failures=sample.failures + missing)
+
+
+def idle(server: Server, watched: int, count: int, seconds: float) -> Idleness:
+    """Measure the CPU share that ``watched`` frontends cost, and the memory that ``count`` do."""
+    with opened_load() as load:
+        empty = server.memory()
+        drivers.add_frontends(load, server.ws_port, watched)
+        load.run(_SETTLE_SECONDS)
+        before = server.cpu()
+        # The load is idle, too: nothing of ours keeps the gateway awake.
+        begun = time.perf_counter()
+        load.run(seconds)
+        spent = time.perf_counter() - begun
+        after = server.cpu()
+        drivers.add_frontends(load, server.ws_port, count - watched)
+        load.run(_SETTLE_SECONDS)
+        return Idleness(
+            (sum(after) - sum(before)) / spent,
+            (server.memory() - empty) / count,
+            load.tally.failures,
+        )
+
+
+def _measure(server: Server, load: Load, seconds: float, *, frames: bool = False) -> Sample:
+    load.run(WARM_UP_SECONDS)
+    load.open_window()
+    before = server.cpu()
+    took = load.run(seconds)
+    after = server.cpu()
+    tally = load.tally
+    done = (tally.frames if frames else tally.answered) or 1
+    latencies = sorted(tally.seconds) or [float("nan")]
+    streamed = tally.streamed
+    share = load.cpu_share
+    load.drain()
+    user, system = after.user - before.user, after.system - before.system
+    return Sample(
+        rate=done / took,
+        user_us=user / done * 1e6,
+        system_us=system / done * 1e6,
+        p50=latencies[len(latencies) // 2],
+        p99=latencies[int(len(latencies) * 0.99)],
+        server_share=(user + system) / took,
+        load_share=share,
+        streamed=streamed,
+        failures=tally.failures,
+        first_refusal=tally.first_refusal,
+    )

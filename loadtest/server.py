@@ -1,0 +1,176 @@
+"""A server in a process of its own, on a core of its own, and what it costs there.
+
+It starts and measures; it does not judge. Where the system has no `/proc` the
+costs are not known, and said to be so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+GATEWAY: Final = (sys.executable, "-m", "gateway")
+_START_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.002
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+
+
+class ServerError(Exception):
+    """The server did not start."""
+
+
+class Cpu(NamedTuple):
+    """CPU seconds of a process."""
+
+    user: float
+    system: float
+
+
+class Cores(NamedTuple):
+    """Who runs where; ``None`` when the system does not let us say."""
+
+    server: int | None
+    load: int | None
+
+
+def choose_cores() -> Cores:
+    """Return a core for the server and another one for the load, where there are two."""
+    if not hasattr(os, "sched_getaffinity"):
+        return Cores(None, None)
+    usable = sorted(os.sched_getaffinity(0))
+    return Cores(usable[0], usable[-1]) if len(usable) > 1 else Cores(None, None)
+
+
+class Server:
+    """A process that serves, and its ports."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ws_port: int, mcp_port: int) -> None:
+        self.process = process
+        self.ws_port = ws_port
+        self.mcp_port = mcp_port
+        self.start_seconds = 0.0
+
+    def cpu(self) -> Cpu:
+        """Return the CPU time it has used so far; not-a-number where that is not known."""
+        stat = self._read("stat")
+        if stat is None:
+            return Cpu(math.nan, math.nan)
+        fields = stat.rsplit(")", 1)[1].split()
+        return Cpu(int(fields[11]) / _TICK, int(fields[12]) / _TICK)
+
+    def memory(self) -> float:
+        """Return the bytes that it has in memory; not-a-number where that is not known."""
+        statm = self._read("statm")
+        return math.nan if statm is None else int(statm.split()[1]) * _PAGE
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return Path(f"/proc/{self.process.pid}/{name}").read_text(encoding="ascii")
+        except OSError:
+            return None
+
+
+@contextlib.contextmanager
+def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> Iterator[Server]:
+    """Run our gateway on free ports, from ready to SIGTERM."""
+    ports = ("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0")
+    begun = time.perf_counter()
+    with _running([*command, *ports, *flags], core, subprocess.PIPE) as process:
+        assert process.stdout is not None
+        started = _started_event(process.stdout)
+        server = Server(process, started["ws_port"], started["mcp_port"])
+        _wait_until_ready(started["monitoring_port"])
+        server.start_seconds = time.perf_counter() - begun
+        yield server
+
+
+@contextlib.contextmanager
+def other(command: str, core: int | None) -> Iterator[Server]:
+    """Run another server, whose command names its ports as ``{ws}`` and ``{mcp}``."""
+    ws_port, mcp_port = _free_port(), _free_port()
+    words = [word.format(ws=ws_port, mcp=mcp_port) for word in shlex.split(command)]
+    with _running(words, core, subprocess.DEVNULL) as process:
+        for port in (ws_port, mcp_port):
+            _wait_until_open(port, process)
+        yield Server(process, ws_port, mcp_port)
+
+
+@contextlib.contextmanager
+def _running(
+    command: Sequence[str], core: int | None, stdout: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout)
+    try:
+        if core is not None:
+            os.sched_setaffinity(process.pid, {core})
+        yield process
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # Twice: nobody who is still connected is to be waited for.
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.2)
+            break
+    else:
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _started_event(stdout: IO[bytes]) -> dict[str, Any]:
+    lines = []
+    for line in stdout:
+        lines.append(line.decode(errors="replace"))
+        if line.startswith(b"{"):
+            event: dict[str, Any] = json.loads(line)
+            if event.get("event") == "gateway_started":
+                return event
+    raise ServerError("the gateway did not start:\n" + "".join(lines[-20:]))
+
+
+def _wait_until_ready(port: int) -> None:
+    end = time.perf_counter() + _START_SECONDS
+    while time.perf_counter() < end:
+        address = f"http://127.0.0.1:{port}/ready"
+        # A 503 is raised, as an OSError like the others.
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):
+            return
+        time.sleep(_POLL_SECONDS)
+    raise ServerError("the gateway did not become ready")
+
+
+def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.perf_counter() + _START_SECONDS
+    while time.perf_counter() < end and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(_POLL_SECONDS)
+    raise ServerError(f"nobody listens on port {port}")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        number: int = sock.getsockname()[1]
+        return number
