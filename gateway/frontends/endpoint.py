@@ -54,7 +54,7 @@ class Settings:
     )
     message_seconds: float = setting(
         30.0,
-        "From a message's first byte to its last, checked at each heartbeat; longer closes with 1008.",
+        "From a message's first byte to its last, seen at each heartbeat; longer closes with 1008.",
         unit="seconds",
         minimum=0.1,
     )
@@ -198,9 +198,10 @@ class FrontendsEndpoint:
                 headers=((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
             )
             return
-        responder.upgrade(response.serialize(), self._open)
+        responder.upgrade(response.serialize(), self.open)
 
-    def _open(self, connection: Connection) -> FrontendSocket:
+    def open(self, connection: Connection) -> FrontendSocket:
+        """Return the protocol of a connection that was upgraded."""
         socket = FrontendSocket(self, connection, self._tenant)
         self._sockets[socket] = None
         self.metrics.websocket_connections["connected",] += 1

@@ -14,13 +14,12 @@ import math
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, final
 
-from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from gateway import errors
 from gateway.frontends import messages
-from gateway.frontends.frames import PING, encode_text, is_long_control, missing, scan
+from gateway.frontends.frames import PING, encode_text, scan
+from gateway.frontends.strange import StrangeFrames, UnfinishedFrame
 from pool.connections import Callback, Connection
 from pool.timers import Timer
 from pool.workers import QueueFullError
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 # How much may be on its way before further questions wait in the backlog.
 _HIGH_WATER: Final = 256 * 1024
-_FRAGMENTS: Final = 1024
-_MAXIMUM_LENGTH_HEADER: Final = 14
 
 
 @final
@@ -65,8 +62,8 @@ class FrontendSocket:
     def __init__(self, endpoint: FrontendsEndpoint, connection: Connection, tenant: str) -> None:
         self._endpoint = endpoint
         self._connection = connection
-        self._unfinished: _Unfinished | None = None
-        self._strange: _Strange | None = None
+        self._unfinished: UnfinishedFrame | None = None
+        self._strange: StrangeFrames | None = None
         self._backlog: dict[str, None] | None = None
         self._drafts: dict[str, str] | None = None
         self._unusable = 0
@@ -108,7 +105,7 @@ class FrontendSocket:
         if data and self._connection.is_open:
             # A frame of which only the header was missing so far is no new frame.
             since = now if unfinished is None or len(data) < size else unfinished.since
-            self._unfinished = _Unfinished(data, since)
+            self._unfinished = UnfinishedFrame(data, since)
 
     def eof_received(self) -> bool:
         """A WebSocket without its other half is of no use."""
@@ -321,7 +318,9 @@ class FrontendSocket:
         self._unusable = 0
         if self._strange is not None:
             self._strange.new_period()
-        self._timer = endpoint.timers.arm(beat, self._beat)
+        # The next ping, or the moment at which the silence has been too long.
+        until_gone = self._heard + 2 * beat - endpoint.timers.now()
+        self._timer = endpoint.timers.arm(min(beat, until_gone), self._beat)
 
     def _unfinished_since(self) -> float:
         """Return when the frame or the message began that still lacks its end."""
@@ -345,14 +344,14 @@ class FrontendSocket:
             self._message(text)
         self._send(strange)
 
-    def _strange_protocol(self) -> _Strange:
+    def _strange_protocol(self) -> StrangeFrames:
         if self._strange is None:
-            self._strange = _Strange(
+            self._strange = StrangeFrames(
                 self._endpoint.settings.message_bytes, self._endpoint.settings.control_frames
             )
         return self._strange
 
-    def _send(self, strange: _Strange) -> None:
+    def _send(self, strange: StrangeFrames) -> None:
         for data in strange.protocol.data_to_send():
             if data:
                 self._connection.write(data)
@@ -364,105 +363,3 @@ class FrontendSocket:
             self._timer = self._endpoint.timers.arm(
                 self._endpoint.settings.close_seconds, self._connection.abort
             )
-
-
-@final
-class _Unfinished:
-    """A plain frame whose end has not come yet; looked at once it can be whole."""
-
-    __slots__ = ("_frame", "_missing", "since")
-
-    def __init__(self, start: bytes, since: float) -> None:
-        self._frame = bytearray(start)
-        self._missing = missing(start)
-        self.since = since
-
-    def take(self, data: bytes) -> bytes:
-        """Return all there is once there is enough to look at again, else nothing."""
-        self._frame += data
-        self._missing -= len(data)
-        return bytes(self._frame) if self._missing <= 0 else b""
-
-
-@final
-class _Strange:
-    """What `websockets` makes of the frames that are not plain."""
-
-    __slots__ = ("_control", "_control_limit", "_count", "_kind", "_pieces", "_since", "protocol")
-
-    def __init__(self, message_bytes: int, control_frames: int) -> None:
-        self.protocol = ServerProtocol(state=State.OPEN, max_size=message_bytes)
-        self._pieces: list[bytes] = []
-        self._kind: Opcode | None = None
-        self._since = math.inf
-        self._count = 0
-        self._control = 0
-        self._control_limit = control_frames
-
-    @property
-    def wants_all(self) -> bool:
-        """Whether even plain frames are its business: inside a message, or while closing."""
-        return self._kind is not None or self.protocol.state is not State.OPEN
-
-    @property
-    def unfinished_since(self) -> float:
-        """When the message began whose last fragment has not come yet."""
-        return math.inf if self._kind is None else self._since
-
-    def new_period(self) -> None:
-        """Control frames are counted per heartbeat."""
-        self._control = 0
-
-    def close(self, code: errors.CloseCode) -> None:
-        """Begin the closing handshake, unless it has begun."""
-        if self.protocol.state is State.OPEN:
-            self.protocol.fail(code.code, code.reason) if code.code in _FAILURES else (
-                self.protocol.send_close(code.code, code.reason)
-            )
-
-    def receive(self, data: bytes, now: float) -> list[bytes]:
-        """Take whole frames, or the start of an illegal one; return the texts they complete."""
-        protocol = self.protocol
-        if not self.wants_all and is_long_control(data):
-            # `websockets` would wait for all of it before it says so.
-            protocol.fail(1002, "a control frame has at most 125 bytes")
-            return []
-        protocol.receive_data(data)
-        texts = []
-        for event in protocol.events_received():
-            if isinstance(event, Frame):
-                text = self._frame(event, now)
-                if text is not None:
-                    texts.append(text)
-        return texts
-
-    def _frame(self, frame: Frame, now: float) -> bytes | None:
-        if frame.opcode in _CONTROL_FRAMES:
-            self._control += 1
-            if self._control > self._control_limit:
-                self.close(errors.CLOSE_POLICY)
-            return None
-        if frame.opcode is not Opcode.CONT:
-            self._kind = frame.opcode
-            self._since = now
-            self._count = 0
-        self._count += 1
-        self._pieces.append(bytes(frame.data))
-        if self._count > _FRAGMENTS:
-            self._pieces.clear()
-            self.close(errors.CLOSE_POLICY)
-            return None
-        if not frame.fin:
-            return None
-        kind, self._kind = self._kind, None
-        whole = b"".join(self._pieces)
-        self._pieces.clear()
-        if kind is Opcode.BINARY:
-            self.close(errors.CLOSE_UNSUPPORTED)
-            return None
-        return whole
-
-
-_CONTROL_FRAMES: Final = frozenset((Opcode.PING, Opcode.PONG, Opcode.CLOSE))
-# What the peer did wrong: RFC 6455 section 7.1.7 lets us hang up after saying so.
-_FAILURES: Final = frozenset((1002, 1003, 1007, 1008, 1009))

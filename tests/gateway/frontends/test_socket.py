@@ -1,0 +1,386 @@
+"""One frontend's dialogue: what it says, what it is told, and when it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+
+from gateway.frontends import messages
+from gateway.router import Notification
+from pool.workers import QueueFullError
+from session.model import Choice, Delivery, State
+from tests.gateway.frontends.world import AGENT, Tab, World, frame, now
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def types(heard: list[dict[str, Any]]) -> list[str]:
+    return [message["type"] for message in heard]
+
+
+def test_connect_is_acknowledged_with_what_a_frontend_has_to_know(world: World) -> None:
+    tab = Tab(world)
+    tab.say({"type": "connect", "frontend_id": "desk", "user": "ann"})
+    (ack,) = tab.heard()
+    assert (ack["type"], ack["status"], ack["frontend_id"]) == ("connect_ack", "connected", "desk")
+    assert ack["limits"]["message_bytes"] == 1024 * 1024
+    assert ack["heartbeat_seconds"] == 30
+    assert not ack["resumed"]
+
+
+def test_who_never_says_connect_is_offered_questions_soon_after(world: World) -> None:
+    question, _ = world.ask()
+    tab = Tab(world)
+    assert tab.heard() == []
+    world.clock.pass_time(0.4)
+    assert [message["request_id"] for message in tab.heard()] == [question.id]
+    world.ask("Another?")
+    assert [message["question"] for message in tab.heard()] == ["Another?"]
+
+
+def test_gos_four_messages_are_enough(world: World) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask()
+    (shown,) = tab.heard()
+    assert (shown["type"], shown["request_id"], shown["question"]) == (
+        "ask_user",
+        question.id,
+        "Which?",
+    )
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "blue"})
+    assert [outcome.answer for outcome in outcomes] == ["blue"]
+    tab.say({"type": "disconnect"})
+    assert tab.close_code() == 1000
+
+
+def test_the_first_answer_wins_and_the_other_tab_sees_it_closed(world: World) -> None:
+    first, second = world.tab(frontend_id="1", user="ann"), world.tab(frontend_id="2")
+    question, outcomes = world.ask()
+    for tab in (first, second):
+        tab.wire.taken()
+        tab.say(
+            {"type": "user_response", "request_id": question.id, "answer": tab.socket.frontend_id}
+        )
+    assert [outcome.answer for outcome in outcomes] == ["1"]
+    (ack,) = first.heard()
+    assert (ack["status"], ack["state"]) == ("accepted", "answered")
+    (late,) = second.heard()
+    assert (late["status"], late["state"]) == ("duplicate", "answered")
+    assert "ann" in late["message"]
+
+
+def test_the_others_are_told_who_answered(world: World) -> None:
+    first, second = world.tab(frontend_id="1", user="ann"), world.tab(frontend_id="2")
+    question, _ = world.ask()
+    second.wire.taken()
+    first.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    (closed,) = second.heard()
+    assert closed == {
+        "type": "question_closed",
+        "request_id": question.id,
+        "reason": "answered",
+        "by": {"frontend_id": "1", "user": "ann"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("response", "status"),
+    [
+        ({"answer": "red"}, "accepted"),
+        ({"answer": "green"}, "invalid"),
+        ({"answer": ""}, "invalid"),
+        ({}, "invalid"),
+        ({"rejected": True, "reason": "no"}, "accepted"),
+        ({"request_id": "another", "answer": "red"}, "unknown"),
+    ],
+)
+def test_every_answer_is_acknowledged(world: World, response: dict[str, Any], status: str) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask(choices=(Choice("red"), Choice("blue")))
+    tab.wire.taken()
+    tab.say({"type": "user_response", "request_id": question.id, **response})
+    (ack,) = tab.heard()
+    assert (ack["type"], ack["status"]) == ("response_ack", status)
+    assert len(outcomes) == (status == "accepted")
+
+
+def test_a_forms_answer_is_also_a_text(world: World) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask(schema={"type": "object", "required": ["n"]})
+    tab.say({"type": "user_response", "request_id": question.id, "content": {"n": 1}})
+    assert (outcomes[0].content, outcomes[0].answer) == ({"n": 1}, '{"n":1}')
+
+
+def test_an_answer_in_the_last_bytes_before_the_close_counts(world: World) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask()
+    answer = {"type": "user_response", "request_id": question.id, "answer": "bye"}
+    tab.send(frame(answer) + frame(b"\x03\xe8", Opcode.CLOSE))
+    assert [outcome.answer for outcome in outcomes] == ["bye"]
+    assert tab.wire.closing
+
+
+def test_a_draft_comes_back_with_the_frontend(world: World) -> None:
+    tab = world.tab(frontend_id="desk")
+    question, _ = world.ask()
+    tab.say({"type": "draft", "request_id": question.id, "text": "blu"})
+    tab.wire.abort()
+    back = Tab(world)
+    back.say({"type": "connect", "frontend_id": "desk"})
+    ack, shown = back.heard()
+    assert ack["resumed"]
+    assert (shown["request_id"], shown["draft"]) == (question.id, "blu")
+    other = Tab(world)
+    other.say({"type": "connect", "frontend_id": "another"})
+    assert "draft" not in other.heard()[1]
+
+
+def test_a_draft_that_is_too_long_is_refused(world: World) -> None:
+    tab = world.tab()
+    question, _ = world.ask()
+    tab.wire.taken()
+    tab.say({"type": "draft", "request_id": question.id, "text": "x" * 20_000})
+    (error,) = tab.heard()
+    assert (error["code"], error["request_id"]) == ("too_large", question.id)
+
+
+def test_a_seen_question_stays_with_its_frontend(world: World) -> None:
+    tab = world.tab()
+    question, _ = world.ask(delivery=Delivery.ONE)
+    assert world.router.statistics().unseen == 1
+    tab.say({"type": "seen", "request_id": question.id}, {"type": "seen", "request_id": "nothing"})
+    assert world.router.statistics().unseen == 0
+
+
+def test_saying_connect_again_moves_the_frontend(world: World) -> None:
+    tab = world.tab(frontend_id="1", user="ann")
+    tab.say({"type": "connect", "frontend_id": "1", "user": "bob"})
+    assert [f.user for f in world.hub] == ["bob"]
+    assert [presence.user for presence in now(world.router.frontends(AGENT))] == ["bob"]
+
+
+def test_a_frontend_that_is_gone_leaves_nothing(world: World) -> None:
+    tab = world.tab()
+    world.ask(delivery=Delivery.ONE)
+    tab.wire.abort()
+    assert len(world.hub) == 0
+    assert world.endpoint.connected() == 0
+    assert world.store.statistics().frontends == 0
+    assert len(world.clock.timers) == 0
+    untold = Tab(world)
+    untold.wire.abort()
+    assert len(world.clock.timers) == 0
+
+
+@pytest.mark.parametrize("payload", [b"nonsense", b"[]", b'{"type":"what"}', b'{"type":"seen"}'])
+def test_a_message_that_cannot_be_used_gets_an_error_and_no_close(
+    world: World, payload: bytes
+) -> None:
+    tab = world.tab()
+    tab.send(frame(payload))
+    (error,) = tab.heard()
+    assert error["type"] == "error"
+    assert not error["retryable"]
+    assert tab.wire.is_open
+
+
+def test_too_many_of_them_end_the_connection(world: World) -> None:
+    tab = world.tab()
+    for _ in range(100):
+        tab.send(frame(b"nonsense"))
+    assert tab.close_code() is None
+    tab.send(frame(b"nonsense"))
+    assert tab.close_code() == 1008
+
+
+def test_a_busy_gateway_says_so_and_keeps_the_question(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask()
+    tab.wire.taken()
+
+    def refuse(_lane: str, job: Any) -> None:
+        job.close()
+        raise QueueFullError("default", 1, whole=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.workers), "start", lambda _self, lane, job: refuse(lane, job))
+        tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    (error,) = tab.heard()
+    assert (error["code"], error["retryable"]) == ("busy", True)
+    assert outcomes == []
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    assert len(outcomes) == 1
+
+
+def test_a_ping_every_heartbeat_and_the_end_of_who_is_silent_for_two(world: World) -> None:
+    tab = world.tab()
+    world.clock.pass_time(31)
+    assert tab.frames() == [(9, b"")]
+    tab.send(frame(b"", Opcode.PONG))
+    world.clock.pass_time(59)
+    assert tab.close_code() is None
+    world.clock.pass_time(1.2)
+    assert tab.close_code() == 3012
+
+
+def test_any_frame_shows_that_a_peer_lives(world: World) -> None:
+    tab = world.tab()
+    for _ in range(20):
+        world.clock.pass_time(20)
+        tab.say({"type": "seen", "request_id": "x"})
+    assert tab.close_code() is None
+
+
+def test_a_peer_that_does_not_say_goodbye_is_cut_off(world: World) -> None:
+    tab = world.tab()
+    tab.socket.restart()
+    assert tab.close_code() == 1012
+    assert not tab.wire.aborted
+    world.clock.pass_time(5.2)
+    assert tab.wire.aborted
+
+
+def test_a_ping_flood_ends_the_connection(world: World) -> None:
+    tab = world.tab()
+    for _ in range(200):
+        tab.send(frame(b"", Opcode.PING))
+    assert tab.close_code() is None
+    tab.send(frame(b"", Opcode.PING))
+    assert tab.close_code() == 1008
+
+
+def test_control_frames_are_counted_per_heartbeat(world: World) -> None:
+    tab = world.tab()
+    for _ in range(5):
+        for _ in range(150):
+            tab.send(frame(b"", Opcode.PING))
+        world.clock.pass_time(31)
+    assert tab.close_code() is None
+
+
+def test_a_message_may_come_in_fragments_with_pings_between(world: World) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask()
+    text = json.dumps({"type": "user_response", "request_id": question.id, "answer": "f"}).encode()
+    tab.send(frame(text[:10], fin=False))
+    tab.send(frame(b"hi", Opcode.PING))
+    tab.send(frame(text[10:20], Opcode.CONT, fin=False) + frame(text[20:], Opcode.CONT))
+    assert len(outcomes) == 1
+    tab.say({"type": "disconnect"})
+    assert tab.close_code() == 1000
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(b"x", Opcode.BINARY), 1003),
+        (frame(b"\xff\xfe"), 1007),
+        (b"\x81\x01x", 1002),
+        (b"\xf1" + frame(b"x")[1:], 1002),
+        (frame(b"x", Opcode.CONT), 1002),
+        (b"\x81\xff" + (2**40).to_bytes(8, "big") + b"\x00\x00\x00\x00", 1009),
+    ],
+)
+def test_a_violation_closes_with_its_code(world: World, data: bytes, code: int) -> None:
+    tab = world.tab()
+    tab.send(data)
+    assert tab.close_code() == code
+
+
+def test_a_fragment_flood_ends_the_connection(world: World) -> None:
+    tab = world.tab()
+    tab.send(frame(b"", fin=False))
+    for _ in range(1100):
+        tab.send(frame(b"", Opcode.CONT, fin=False))
+    assert tab.close_code() == 1008
+
+
+def test_questions_wait_while_a_peer_does_not_read_and_come_in_order(world: World) -> None:
+    tab = world.tab()
+    tab.wire.outbox_bytes = 1024 * 1024
+    asked = [world.ask(str(number))[0] for number in range(5)]
+    withdrawn, kept = asked[1], [each for each in asked if each is not asked[1]]
+    now(world.router.cancel(AGENT, withdrawn.id, "", "agent"))
+    now(world.router.notify(AGENT, Notification("missed")))
+    assert tab.heard() == []
+    assert tab.wire.tell_when_drained
+    tab.socket.drained()
+    assert tab.heard() == []
+    tab.wire.outbox_bytes = 0
+    tab.socket.drained()
+    assert [message["request_id"] for message in tab.heard()] == [each.id for each in kept]
+
+
+def test_a_notification_is_shown(world: World) -> None:
+    tab = world.tab()
+    now(world.router.notify(AGENT, Notification("hello", title="T", level="success")))
+    (shown,) = tab.heard()
+    assert (shown["type"], shown["message"], shown["level"]) == ("notify_user", "hello", "success")
+
+
+def test_messages_are_counted_by_type(world: World) -> None:
+    tab = world.tab()
+    question, _ = world.ask()
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    text = world.metrics.render()[0].decode()
+    for line in (
+        'websocket_messages_total{direction="in",message_type="user_response"} 1.0',
+        'websocket_messages_total{direction="out",message_type="ask_user"} 1.0',
+        'websocket_messages_total{direction="out",message_type="response_ack"} 1.0',
+    ):
+        assert line in text
+
+
+def test_the_same_offer_is_encoded_once_for_everybody(world: World) -> None:
+    tabs = [world.tab() for _ in range(3)]
+    world.ask()
+    sent = [tab.wire.taken() for tab in tabs]
+    assert sent[0] is sent[1] is sent[2]
+
+
+ANY_MESSAGE = st.one_of(
+    st.binary(max_size=60).map(frame),
+    st.binary(max_size=60),
+    st.sampled_from(list(messages.NAMES.values())).map(lambda kind: frame({"type": kind})),
+    st.tuples(st.sampled_from(list(Opcode)), st.binary(max_size=125), st.booleans()).map(
+        lambda each: frame(each[1], each[0], fin=each[2] or each[0] > Opcode.BINARY)
+    ),
+    st.sampled_from(
+        [
+            frame({"type": "connect", "frontend_id": "f"}),
+            frame({"type": "draft", "request_id": "q", "text": "t"}),
+            frame({"type": "user_response", "request_id": "q", "answer": "a"}),
+        ]
+    ),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(ANY_MESSAGE, max_size=12), st.integers(0, 40))
+def test_any_dialogue_leaves_a_gateway_that_works(pieces: list[bytes], step: int) -> None:
+    """Whatever one frontend says: no failure, and the next one is served as ever."""
+    world = World()
+    tab = Tab(world)
+    data = b"".join(pieces)
+    for at in range(0, len(data), step or len(data) or 1):
+        if tab.wire.is_open:
+            tab.send(data[at : at + (step or len(data))])
+    world.clock.pass_time(1)
+    if not tab.wire.aborted:
+        tab.wire.abort()
+    assert world.failures == []
+    assert len(world.clock.timers) == 0
+    honest = world.tab()
+    question, outcomes = world.ask()
+    honest.say({"type": "user_response", "request_id": question.id, "answer": "fine"})
+    assert [outcome.state for outcome in outcomes] == [State.ANSWERED]
