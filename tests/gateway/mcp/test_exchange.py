@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from gateway.mcp.call import LATER, Call, Departure, Later, Progress
 from gateway.mcp.endpoint import Settings
@@ -455,3 +458,121 @@ def test_modern_streams_have_no_ids(port: Port, screen: Screen) -> None:
     port.pass_time(20)
     port.answer(screen, "x")
     assert all("id" not in event for event in response.events)
+
+
+# -- all of it at once
+
+
+class _Caller:
+    """One caller, and what the model expects of it."""
+
+    def __init__(self, response: Recorder, session: str, marker: str, at: int) -> None:
+        self.response = response
+        self.session = session
+        self.marker = marker
+        #: Which of the screen's questions is its own.
+        self.at = at
+        self.state = "waiting"
+        self.event_id = ""
+
+    def look(self) -> None:
+        """Remember the last event id, as a caller does."""
+        if self.response.streaming:
+            ids = [event["id"] for event in self.response.events if "id" in event]
+            self.event_id = ids[-1] if ids else self.event_id
+
+
+class Waiting(RuleBasedStateMachine):
+    """Callers of all kinds wait, leave, cancel, come back; people answer in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = Port()
+        self.screen = self.port.attach(Screen())
+        self.callers: list[_Caller] = []
+        self.answered: set[int] = set()
+
+    def _some(self, number: int, *states: str) -> _Caller | None:
+        fitting = [caller for caller in self.callers if caller.state in states]
+        return fitting[number % len(fitting)] if fitting else None
+
+    @rule(
+        era=st.sampled_from(["modern", *HANDSHAKE]),
+        token=st.sampled_from([None, "t", 1]),
+        accept=st.sampled_from([JSON, STREAM, f"{JSON}, {STREAM}"]),
+    )
+    def ask(self, era: str, token: object, accept: str) -> None:
+        session = "" if era == "modern" else self.port.initialize(era)
+        marker = f"question {len(self.callers)}"
+        arguments = {"question": marker, "timeout_seconds": 86_400}
+        response = _ask(
+            self.port, era, session=session, token=token, accept=accept, arguments=arguments
+        )
+        assert self.screen.asked[-1].text == marker
+        self.callers.append(_Caller(response, session, marker, len(self.screen.asked) - 1))
+
+    @rule(number=st.integers(0, 50))
+    def answer(self, number: int) -> None:
+        caller = self._some(number, "waiting", "left")
+        if caller is not None and caller.at not in self.answered:
+            self.answered.add(caller.at)
+            assert self.port.answer(self.screen, f"to {caller.marker}", caller.at) == "accepted"
+            if caller.state == "waiting":
+                caller.state = "answered"
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 20]))
+    def pass_time(self, seconds: float) -> None:
+        self.port.pass_time(seconds)
+        for caller in self.callers:
+            caller.look()
+
+    @rule(number=st.integers(0, 50))
+    def disconnect(self, number: int) -> None:
+        caller = self._some(number, "waiting")
+        if caller is not None:
+            caller.look()
+            caller.response.disconnect()
+            caller.state = "left" if caller.session else "cancelled"
+
+    @rule(number=st.integers(0, 50))
+    def cancel(self, number: int) -> None:
+        caller = self._some(number, "waiting")
+        if caller is not None and caller.session:
+            _cancel(self.port, caller.session, 1)
+            caller.state = "cancelled"
+
+    @rule(number=st.integers(0, 50))
+    def resume(self, number: int) -> None:
+        caller = self._some(number, "left")
+        if caller is not None and caller.event_id:
+            caller.response = self.port.listen(caller.session, last_event_id=caller.event_id)
+            caller.state = "answered" if caller.at in self.answered else "waiting"
+
+    @invariant()
+    def everybody_has_what_is_theirs(self) -> None:
+        for caller in self.callers:
+            if caller.state == "answered":
+                assert _text(caller.response) == f"to {caller.marker}"
+                assert caller.response.reply["id"] == 1
+            elif caller.state == "cancelled":
+                assert b'"result"' not in caller.response.body
+                assert (self.screen.asked[caller.at].id, "cancelled") in self.screen.withdrawn
+            else:
+                assert b'"result"' not in caller.response.body
+        waiting = sum(caller.state == "waiting" for caller in self.callers)
+        assert self.port.endpoint.statistics().active == waiting
+        assert self.port.router.statistics().waiters == waiting
+
+    def teardown(self) -> None:
+        for caller in self.callers:
+            if caller.state == "waiting":
+                caller.response.disconnect()
+        assert self.port.is_idle()
+        assert self.port.failures == []
+
+
+def test_whatever_callers_and_people_do_everybody_gets_what_is_theirs() -> None:
+    """Once, under the right id, and nothing of anybody stays behind."""
+    run_state_machine_as_test(
+        Waiting, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
+    )
