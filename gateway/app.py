@@ -283,6 +283,7 @@ class _Gateway:
         for frontend in self.frontends.sockets():
             frontend.restart()
         with trio.move_on_after(drain.leave_seconds):
+            await self.workers.drain()
             await self.connections.wait_until_sent()
 
     # -- watching
