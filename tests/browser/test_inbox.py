@@ -394,8 +394,11 @@ def test_the_page_fits_a_phone(
     agent.ask("One " + "very-long-word" * 30)
     question = agent.ask("Two?", choices=["yes " * 30, "no"], context="x" * 400)
     page.open_inbox(gateway.origin)
-    page.wait_for_text("2", "#waiting-count")
+    page.wait_for_text("All 2 questions", "#back-button")
     wide = "return document.documentElement.scrollWidth > innerWidth"
+    assert not page.driver.execute_script(wide)
+    page.one("#back-button").click()
+    page.one(".row")
     assert not page.driver.execute_script(wide)
     page.all(".row")[1].click()
     page.one(".choice[value=no]")

@@ -260,6 +260,7 @@ function showCount(open) {
   const counter = existing("waiting-count");
   counter.textContent = open.toLocaleString();
   counter.dataset.count = String(open);
+  existing("back-count").textContent = open > 1 ? `All ${open.toLocaleString()} questions` : "All questions";
 }
 
 /** The question that moves up when the selected one has left. */
@@ -287,8 +288,8 @@ function drawStage() {
     return;
   }
   stage.scrollTop = 0;
-  // On a phone that showed nothing there is no list to choose from.
-  if (wasEmpty && order.length === 1) panes.dataset.screen = "card";
+  // A phone that showed nothing goes to what came; the list is one step back.
+  if (wasEmpty) panes.dataset.screen = "card";
   markOpened(entry);
   placeCursor();
 }
