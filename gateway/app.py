@@ -49,7 +49,6 @@ from gateway.monitoring.probes import Check, Probes, Status
 from gateway.router import Router
 from gateway.settings import Settings
 from pool.connections import Callback, Connection, Connections
-from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import Workers
 from session import MemoryBus, MemoryStore
@@ -86,28 +85,6 @@ BANNER: Final = """
   Try it:             frontend-router ask "Which colour?" --choice red --choice blue
 """
 _ENDPOINTS: Final = frozenset(("/mcp", "/ws", "/health", "/ready", "/live", "/config.json"))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DrainSettings:
-    """How the process goes away."""
-
-    settle_seconds: float = setting(
-        1.0,
-        "From SIGTERM, which fails /ready, until no connection is accepted: the balancer's "
-        "check interval times its fall count.",
-        unit="seconds",
-        minimum=0.0,
-    )
-    wait_seconds: float = setting(
-        20.0,
-        "How long those who wait for a person may go on waiting before they are told to ask again.",
-        unit="seconds",
-        minimum=0.0,
-    )
-    leave_seconds: float = setting(
-        5.0, "How long the last bytes may take to leave.", unit="seconds", minimum=0.0
-    )
 
 
 def serve(settings: Settings) -> int:
@@ -270,7 +247,7 @@ class _Gateway:
                 self.stopping.set()
 
     async def _drain(self) -> None:
-        """Go away without losing anybody: see `DrainSettings` for the steps' times."""
+        """Go away without losing anybody: see `gateway.drain` for the steps' times."""
         drain = self.settings.drain
         self.is_ready = False
         await trio.sleep(drain.settle_seconds)
