@@ -94,7 +94,11 @@ def serve(settings: Settings) -> int:
         OSError: a port cannot be bound; the message names it.
     """
     _raise_descriptor_limit(settings.connections.maximum)
+    # Before the first connection there is nobody to say goodbye to, and after the
+    # last one whoever asks for the end gets it anyway.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     trio.run(_Gateway(settings).run, strict_exception_groups=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 
@@ -122,7 +126,8 @@ class _Gateway:
                 await process.start(self.router.run)
                 await process.start(partial(serve_monitoring, self.monitoring, ports["monitoring"]))
                 await process.start(self.connections.run)
-                process.start_soon(self._watch_signals, process.cancel_scope)
+                # Started, not only scheduled: a signal may come right after the announcement.
+                await process.start(self._watch_signals, process.cancel_scope)
                 # What was made so far lives as long as the process does: the
                 # collector need not look at it again and again.
                 gc.collect()
@@ -236,8 +241,14 @@ class _Gateway:
 
     # -- going away
 
-    async def _watch_signals(self, process: trio.CancelScope) -> None:
+    async def _watch_signals(
+        self,
+        process: trio.CancelScope,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
             async for number in signals:
                 if self.stopping.is_set():
                     log.warning("gateway_stopped_at_once", signal=signal.Signals(number).name)

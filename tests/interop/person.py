@@ -31,6 +31,10 @@ class Person:
         """Send a frame."""
         await self._connection.send_message(json.dumps(frame))
 
+    async def leave(self) -> None:
+        """Close the connection."""
+        await self._connection.aclose()
+
     async def answer(self, question: dict[str, Any], answer: str) -> str:
         """Answer a question; return what became of the answer."""
         request_id = question["request_id"]

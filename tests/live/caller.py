@@ -19,6 +19,7 @@ class Response:
     def __init__(self, stream: trio.SocketStream, received: bytes) -> None:
         self._stream = stream
         self._received = received
+        self._text = b""
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -40,42 +41,40 @@ class Response:
             await self._more()
         return self._received[:size]
 
-    async def events(self) -> AsyncIterator[tuple[str, dict[str, Any] | None]]:
-        """Yield the id and the message of each event of a stream; comments are passed over."""
-        text = b""
-        async for piece in self._chunks():
-            text += piece
-            while b"\n\n" in text:
-                event, _, text = text.partition(b"\n\n")
-                fields = dict(
-                    line.split(": ", 1) for line in event.decode().split("\n") if ": " in line
-                )
-                if "data" in fields or "id" in fields:
-                    data = fields.get("data", "")
-                    yield fields.get("id", ""), json.loads(data) if data else None
+    async def event(self) -> tuple[str, dict[str, Any] | None]:
+        """Return the id and the message of the next event; comments are passed over."""
+        while True:
+            while b"\n\n" not in self._text:
+                piece = await self._chunk()
+                if not piece:
+                    raise EOFError("the stream ended without a response")
+                self._text += piece
+            event, _, self._text = self._text.partition(b"\n\n")
+            lines = event.decode().split("\n")
+            fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+            if "data" in fields or "id" in fields:
+                data = fields.get("data", "")
+                return fields.get("id", ""), json.loads(data) if data else None
 
     async def result(self) -> dict[str, Any]:
         """Return the JSON-RPC response, whichever way it comes."""
         if self.headers["content-type"] == "application/json":
             reply: dict[str, Any] = json.loads(await self.body())
             return reply
-        async for _, message in self.events():
+        while True:
+            _, message = await self.event()
             if message is not None and "id" in message:
                 return message
-        raise AssertionError("the stream ended without a response")
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while True:
-            while b"\r\n" not in self._received:
-                await self._more()
-            size, _, self._received = self._received.partition(b"\r\n")
-            length = int(size, 16)
-            while len(self._received) < length + 2:
-                await self._more()
-            piece, self._received = self._received[:length], self._received[length + 2 :]
-            if not length:
-                return
-            yield piece
+    async def _chunk(self) -> bytes:
+        while b"\r\n" not in self._received:
+            await self._more()
+        size, _, self._received = self._received.partition(b"\r\n")
+        length = int(size, 16)
+        while len(self._received) < length + 2:
+            await self._more()
+        piece, self._received = self._received[:length], self._received[length + 2 :]
+        return piece
 
     async def _more(self) -> None:
         data = await self._stream.receive_some(65536)

@@ -122,8 +122,7 @@ async def test_a_handshake_caller_resumes_its_stream_after_the_answer(
                 await caller.send(
                     "tools/call", {"name": "ask_user", "arguments": {"question": "?"}}, 7
                 )
-                events = (await caller.response()).events()
-                event_id, _ = await anext(events)
+                event_id, _ = await (await caller.response()).event()
             shown = await person.question()
             assert await person.answer(shown, "kept") == "accepted"
         async with caller_at(gateway.mcp_port, session=session) as caller:
@@ -166,7 +165,7 @@ async def test_a_frontend_that_vanishes_with_delivery_one_hands_it_over(
                     nursery.start_soon(look, name)
                 async with asking(gateway, "Who?", delivery="one") as result:
                     asked, shown = await receive.receive()
-                    await people[asked].say(type="disconnect")
+                    await people[asked].leave()
                     other, again = await receive.receive()
                     assert other != asked
                     assert again["request_id"] == shown["request_id"]
