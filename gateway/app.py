@@ -94,10 +94,13 @@ def serve(settings: Settings) -> int:
         OSError: a port cannot be bound; the message names it.
     """
     _raise_descriptor_limit(settings.connections.maximum)
-    # Before the first connection there is nobody to say goodbye to, and after the
-    # last one whoever asks for the end gets it anyway.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    trio.run(_Gateway(settings).run, strict_exception_groups=True)
+    gateway = _Gateway(settings)
+    # Before the first connection there is nobody to say goodbye to; after the last
+    # one, whoever asks for the end is about to get it.
+    signal.signal(
+        signal.SIGTERM, lambda _number, _frame: None if gateway.has_started else sys.exit(0)
+    )
+    trio.run(gateway.run, strict_exception_groups=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
@@ -113,6 +116,7 @@ class _Gateway:
         self.ids = Ids()
         self.instance = f"{platform.node()}-{self.ids.new()[:8]}"
         self.clock = _wall_clock()
+        self.has_started = False
         self.is_ready = False
         self.stopping = trio.Event()
 
@@ -248,6 +252,7 @@ class _Gateway:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            self.has_started = True
             task_status.started()
             async for number in signals:
                 if self.stopping.is_set():

@@ -22,8 +22,9 @@ from typing import Final, NamedTuple
 
 from loadtest import measures, report, requests, server
 from loadtest.measures import Sample
+from loadtest.peers import PeerError
 from loadtest.report import Row
-from loadtest.server import Cores, Server
+from loadtest.server import Cores, Server, ServerError
 
 _PIPELINED: Final = 32
 _FAN_OUT: Final = 100
@@ -152,8 +153,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     print(report.conditions(cores, plan.seconds, plan.runs), end="\n\n")
     bench = Bench(plan)
-    bench.run(given.only or list(bench.steps))
-    print(report.table(bench.rows))
+    try:
+        bench.run(given.only or list(bench.steps))
+    except (ServerError, PeerError, OSError) as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if bench.rows:
+            print(report.table(bench.rows))
     if bench.failures:
         print(f"\n{bench.failures} answers were lost, crossed or refused.")
     return int(bench.failures > 0)

@@ -17,7 +17,6 @@ from loadtest.polling import WRITE, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
-_DRAIN_SECONDS: Final = 5.0
 _IDLE_SECONDS: Final = 0.05
 
 
@@ -56,9 +55,10 @@ class Peer(Protocol):
 
 
 class Load:
-    """The loop. Peers are added before it runs; everything happens inside `run`."""
+    """The loop. Peers are added before it runs; everything happens inside `run` and `drain`."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain_seconds: float = 5.0) -> None:
+        self._drain_seconds = drain_seconds
         self.tally = Tally()
         self.asking = False
         self.cpu_share = 0.0
@@ -139,10 +139,12 @@ class Load:
     def drain(self) -> None:
         """Ask no more, and wait (bounded) for what is still owed; what never comes is lost."""
         self.asking = False
-        end = time.perf_counter() + _DRAIN_SECONDS
-        while time.perf_counter() < end and any(peer.owed() for peer in self.peers):
+        end = time.perf_counter() + self._drain_seconds
+        # Who was refused has been counted.
+        served = self._by_number.values()
+        while any(peer.owed() for peer in served) and time.perf_counter() < end:
             self._turn()
-        self.tally.lost += sum(peer.owed() for peer in self.peers)
+        self.tally.lost += sum(peer.owed() for peer in served)
 
     def close(self) -> None:
         """Leave."""

@@ -6,8 +6,10 @@ what the protocol promises: a wrong set-up would measure nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from loadtest import requests
@@ -39,31 +41,38 @@ def connect(port: int) -> socket.socket:
 
 def open_frontend(port: int, *, says_connect: bool = True) -> tuple[socket.socket, bytes]:
     """Return an upgraded connection, and what the server sent beyond its reply."""
-    sock = connect(port)
-    sock.sendall(requests.UPGRADE % port)
-    head, rest = _read_head(sock)
-    if not head.startswith(b"HTTP/1.1 101 "):
-        raise PeerError(f"no upgrade: {head[:200]!r}")
-    if says_connect:
-        sock.sendall(requests.frame(b'{"type":"connect"}'))
-        payload, rest = read_frame(sock, rest)
-        if json.loads(payload).get("status") != "connected":
-            raise PeerError(f"no connect_ack: {payload[:200]!r}")
-    return sock, rest
+    with _closing_unless_kept(connect(port)) as sock:
+        sock.sendall(requests.UPGRADE % port)
+        head, rest = _read_head(sock)
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise PeerError(f"no upgrade: {head[:200]!r}")
+        if says_connect:
+            sock.sendall(requests.frame(b'{"type":"connect"}'))
+            payload, rest = read_frame(sock, rest)
+            if json.loads(payload).get("status") != "connected":
+                raise PeerError(f"no connect_ack: {payload[:200]!r}")
+        return sock, rest
 
 
 def open_caller(port: int, revision: str) -> tuple[socket.socket, bytes]:
     """Return a connection and, in the handshake era, the id of a session begun on it."""
-    sock = connect(port)
-    if revision == requests.MODERN:
-        return sock, b""
-    sock.sendall(requests.post(port, _INITIALIZE, {}))
-    head = _read_response(sock)
-    session = _header(head, b"mcp-session-id")
-    headers = {b"MCP-Protocol-Version": revision.encode(), b"Mcp-Session-Id": session}
-    sock.sendall(requests.post(port, _INITIALIZED, headers))
-    _read_response(sock)
-    return sock, session
+    with _closing_unless_kept(connect(port)) as sock:
+        if revision == requests.MODERN:
+            return sock, b""
+        sock.sendall(requests.post(port, _INITIALIZE, {}))
+        session = _header(_read_response(sock), b"mcp-session-id")
+        headers = {b"MCP-Protocol-Version": revision.encode(), b"Mcp-Session-Id": session}
+        sock.sendall(requests.post(port, _INITIALIZED, headers))
+        _read_response(sock)
+        return sock, session
+
+
+@contextlib.contextmanager
+def _closing_unless_kept(sock: socket.socket) -> Iterator[socket.socket]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sock)
+        yield sock
+        stack.pop_all()
 
 
 def read_frame(sock: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:

@@ -6,6 +6,7 @@ costs are not known, and said to be so.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import math
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,7 @@ from typing import IO, Any, Final, NamedTuple
 GATEWAY: Final = (sys.executable, "-m", "gateway")
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
+_KEPT_LINES: Final = 30
 _POLL_SECONDS: Final = 0.002
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -84,23 +87,58 @@ class Server:
             return None
 
 
+class _Log(threading.Thread):
+    """Reads what the gateway logs, so that it never waits for a reader of its log."""
+
+    def __init__(self, stdout: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.started_event: dict[str, Any] = {}
+        self.newest: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self.known = threading.Event()
+        self._stdout = stdout
+        self.start()
+
+    def run(self) -> None:
+        """Read to the end."""
+        with self._stdout:
+            for line in self._stdout:
+                self.newest.append(line.decode(errors="replace"))
+                if not self.known.is_set() and line.startswith(b"{"):
+                    event = json.loads(line)
+                    if event.get("event") == "gateway_started":
+                        self.started_event = event
+                        self.known.set()
+        self.known.set()
+
+
 @contextlib.contextmanager
 def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> Iterator[Server]:
-    """Run our gateway on free ports, from ready to SIGTERM."""
+    """Run our gateway on free ports, from ready to SIGTERM.
+
+    Raises:
+        ServerError: it does not become ready; the message has its last words.
+    """
     ports = ("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0")
     begun = time.perf_counter()
     with _running([*command, *ports, *flags], core, subprocess.PIPE) as process:
         assert process.stdout is not None
-        started = _started_event(process.stdout)
-        server = Server(process, started["ws_port"], started["mcp_port"])
-        _wait_until_ready(started["monitoring_port"])
+        log = _Log(process.stdout)
+        log.known.wait(_START_SECONDS)
+        if not log.started_event:
+            raise ServerError("the gateway did not start:\n" + "".join(log.newest))
+        server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
+        _wait_until_ready(log.started_event["monitoring_port"])
         server.start_seconds = time.perf_counter() - begun
         yield server
 
 
 @contextlib.contextmanager
 def other(command: str, core: int | None) -> Iterator[Server]:
-    """Run another server, whose command names its ports as ``{ws}`` and ``{mcp}``."""
+    """Run another server, whose command names its ports as ``{ws}`` and ``{mcp}``.
+
+    Raises:
+        ServerError: nobody listens there.
+    """
     ws_port, mcp_port = _free_port(), _free_port()
     words = [word.format(ws=ws_port, mcp=mcp_port) for word in shlex.split(command)]
     with _running(words, core, subprocess.DEVNULL) as process:
@@ -113,7 +151,9 @@ def other(command: str, core: int | None) -> Iterator[Server]:
 def _running(
     command: Sequence[str], core: int | None, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
+    )
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
@@ -135,19 +175,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def _started_event(stdout: IO[bytes]) -> dict[str, Any]:
-    lines = []
-    for line in stdout:
-        lines.append(line.decode(errors="replace"))
-        if line.startswith(b"{"):
-            event: dict[str, Any] = json.loads(line)
-            if event.get("event") == "gateway_started":
-                return event
-    raise ServerError("the gateway did not start:\n" + "".join(lines[-20:]))
 
 
 def _wait_until_ready(port: int) -> None:

@@ -10,7 +10,11 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 from tests.browser.pages import LINE, PATIENCE, Page, console
-from tests.browser.processes import Agent, GatewayProcess
+from tests.browser.peers import Agent
+from tests.live.process import GatewayProcess, running_gateway
+
+# Nobody balances load here, so there is nobody to tell of the end in advance.
+LEAVE_AT_ONCE = ("--drain-settle-seconds", "0", "--drain-wait-seconds", "0")
 
 _FLAGS = (
     "--headless",
@@ -31,10 +35,8 @@ _FLAGS = (
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[GatewayProcess]:
     """A gateway as a user starts it, for all tests; each test leaves no question behind."""
-    process = GatewayProcess()
-    process.start()
-    yield process
-    process.stop()
+    with running_gateway(*LEAVE_AT_ONCE) as process:
+        yield process
 
 
 @pytest.fixture

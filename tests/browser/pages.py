@@ -17,6 +17,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.live.process import GatewayProcess
+
 T = TypeVar("T")
 
 PATIENCE: Final = 10.0
@@ -43,6 +45,11 @@ window.WebSocket = class extends WebSocket {
 line.cut = () => { line.isCut = true; for (const socket of line.sockets) socket.close(); };
 line.mend = () => { line.isCut = false; line.isDeaf = false; };
 """
+
+
+def origin_of(gateway: GatewayProcess) -> str:
+    """Return where a gateway's inbox is."""
+    return f"http://127.0.0.1:{gateway.ws_port}"
 
 
 def console(driver: Chrome) -> list[str]:
@@ -128,7 +135,8 @@ class Page:
             const done = arguments[arguments.length - 1];
             const given = JSON.parse(arguments[0]);
             (async () => {{ {script} }})().then(
-                (value) => done({{ value }}), (error) => done({{ error: String(error?.stack ?? error) }}));
+                (value) => done({{ value }}),
+                (error) => done({{ error: String(error?.stack ?? error) }}));
         """
         result = self.driver.execute_async_script(wrapped, json.dumps(arguments))
         assert "error" not in result, result["error"]
@@ -136,9 +144,9 @@ class Page:
 
     # -- the inbox
 
-    def open_inbox(self, origin: str) -> None:
+    def open_inbox(self, gateway: GatewayProcess) -> None:
         """Open the inbox and wait until it is connected."""
-        self.driver.get(origin + "/")
+        self.driver.get(origin_of(gateway) + "/")
         self.wait_until_connected()
 
     def wait_until_connected(self) -> None:

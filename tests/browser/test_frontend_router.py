@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from tests.browser.pages import Page
-from tests.browser.processes import Agent, GatewayProcess
+from tests.browser.pages import Page, origin_of
+from tests.browser.peers import Agent
+from tests.live.process import GatewayProcess
+
+pytestmark = pytest.mark.slow
 
 # A page of this origin without the inbox: the client is alone in it.
 _ALONE = "/health"
@@ -33,7 +37,7 @@ if (router.state !== "open") await when("state", (change) => change.state === "o
 
 def open_client(page: Page, gateway: GatewayProcess, **options: Any) -> None:
     """Connect with the client, on a page that has nothing else."""
-    page.driver.get(gateway.origin + _ALONE)
+    page.driver.get(origin_of(gateway) + _ALONE)
     page.run(_CONNECT, options)
 
 
@@ -81,7 +85,9 @@ def test_answers_given_while_the_line_is_down_go_out_once(
     )
     assert [ack["status"] for ack in acks] == ["accepted"] * 3
     assert [agent.outcome(question)["answer"] for question in questions] == [
-        "right 0", "right 1", "right 2",
+        "right 0",
+        "right 1",
+        "right 2",
     ]
     said = [json.loads(message) for message in page.run("return line.said")]
     assert len([message for message in said if message["type"] == "user_response"]) == 3
@@ -110,7 +116,7 @@ def test_a_second_frontend_hears_who_was_first(
         const { connect } = await import("/frontend-router.js");
         const other = connect({ frontendId: "other-tab", user: "ada" });
         const question = await new Promise((resolve) => other.on("question", resolve));
-        const closing = new Promise((resolve) => router.on("closed", (_, closure) => resolve(closure)));
+        const closing = when("closed").then((question) => question.closure);
         const ack = await question.answer("Me");
         const late = await router.answer(question.id, "No, me");
         other.close();
@@ -130,7 +136,9 @@ def test_what_is_too_long_is_refused_before_it_is_sent(
     open_client(page, gateway)
     question = agent.ask("How long?")
     page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
-    ack = page.run("return router.answer(given[0], 'x'.repeat(router.limits.answer_bytes + 1))", question)
+    ack = page.run(
+        "return router.answer(given[0], 'x'.repeat(router.limits.answer_bytes + 1))", question
+    )
     assert ack["status"] == "invalid"
     assert page.run("return [router.state, router.questions.size]") == ["open", 1]
 
@@ -207,9 +215,9 @@ def test_every_frame_of_the_gateway_is_as_the_schema_says(
         await router.reject(plain, "no");
         await router.answer(form, { content: {} });
         line.sockets[0].send("{}");
-        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: plain, answer: "late" }));
-        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: choices, answer: "b" }));
-        line.sockets[0].send(JSON.stringify({ type: "user_response", request_id: "none", answer: "b" }));
+        for (const request_id of [plain, choices, "none"]) {
+          line.sockets[0].send(JSON.stringify({ type: "user_response", request_id, answer: "b" }));
+        }
         """,
         questions,
     )
@@ -222,7 +230,12 @@ def test_every_frame_of_the_gateway_is_as_the_schema_says(
         if message != "{}":
             sent.validate(json.loads(message))
     assert {frame["type"] for frame in frames} == {
-        "connect_ack", "ask_user", "response_ack", "question_closed", "notify_user", "error",
+        "connect_ack",
+        "ask_user",
+        "response_ack",
+        "question_closed",
+        "notify_user",
+        "error",
     }
     statuses = {frame.get("status") for frame in frames if frame["type"] == "response_ack"}
     assert statuses == {"accepted", "invalid", "duplicate", "too_late", "unknown"}
@@ -230,7 +243,7 @@ def test_every_frame_of_the_gateway_is_as_the_schema_says(
 
 @contextlib.contextmanager
 def open_first_generation_gateway() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Serve frames as the Go server writes them, without types; return its URL and what it hears."""
+    """Serve frames without types, as the Go server does; return its URL and what it hears."""
     heard: list[dict[str, Any]] = []
 
     def speak(connection: ServerConnection) -> None:
@@ -253,7 +266,7 @@ def open_first_generation_gateway() -> Iterator[tuple[str, list[dict[str, Any]]]
 
 def test_frames_without_a_type_are_understood(gateway: GatewayProcess, page: Page) -> None:
     with open_first_generation_gateway() as (url, heard):
-        page.driver.get(gateway.origin + _ALONE)
+        page.driver.get(origin_of(gateway) + _ALONE)
         result = page.run(
             """
             const { connect } = await import("/frontend-router.js");

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.conftest import LEAVE_AT_ONCE
 from tests.browser.pages import Page
-from tests.browser.processes import Agent, GatewayProcess
+from tests.browser.peers import Agent
+from tests.live.process import GatewayProcess, running_gateway
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_answer_typed_in_the_browser_comes_back_to_the_waiting_agent(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     with ThreadPoolExecutor(1) as waiting:
         call = waiting.submit(agent.call, "ask_user", question="What colour is the sky?")
         page.wait_for_question("What colour is the sky?")
@@ -27,7 +32,7 @@ def test_an_answer_typed_in_the_browser_comes_back_to_the_waiting_agent(
 def test_a_choice_is_made_with_its_number_and_enter(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     choices = ["ship", {"value": "wait", "label": "Wait", "description": "Until Monday"}]
     question = agent.ask("Ship it?", choices=choices)
     page.wait_for_text("Until Monday", ".choices")
@@ -37,10 +42,8 @@ def test_a_choice_is_made_with_its_number_and_enter(
     assert agent.outcome(question)["answer"] == "wait"
 
 
-def test_a_choice_is_made_with_a_click(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
-    page.open_inbox(gateway.origin)
+def test_a_choice_is_made_with_a_click(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
+    page.open_inbox(gateway)
     question = agent.ask("Ship it?", choices=["ship", "wait"])
     page.one(".choice[value=ship]").click()
     assert agent.outcome(question)["answer"] == "ship"
@@ -50,7 +53,7 @@ def test_after_an_answer_the_next_question_is_there_with_the_cursor_in_it(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
     first, second = agent.ask("The first?"), agent.ask("The second?")
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     page.wait_for_question("The first?")
     page.type_answer("1")
     page.press_send()
@@ -65,7 +68,7 @@ def test_after_an_answer_the_next_question_is_there_with_the_cursor_in_it(
 def test_a_question_that_arrives_does_not_take_the_place_of_another(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask("The one before my eyes?")
     page.wait_for_question("before my eyes")
     page.type_answer("half an ans")
@@ -75,10 +78,8 @@ def test_a_question_that_arrives_does_not_take_the_place_of_another(
     assert page.one("#answer-text").get_attribute("value") == "half an answer"
 
 
-def test_declining_tells_the_agent_why(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
-    page.open_inbox(gateway.origin)
+def test_declining_tells_the_agent_why(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
+    page.open_inbox(gateway)
     question = agent.ask("Delete everything?")
     page.wait_for_question("Delete everything?")
     page.press("x")
@@ -91,7 +92,7 @@ def test_declining_tells_the_agent_why(
 def test_nothing_is_sent_when_nothing_was_typed(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask("Anything?")
     page.wait_for_question("Anything?")
     page.send()
@@ -102,9 +103,9 @@ def test_nothing_is_sent_when_nothing_was_typed(
 def test_what_another_tab_answered_is_shown_and_the_typed_text_is_kept(
     gateway: GatewayProcess, agent: Agent, page: Page, other_page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     other_page.come_to_front()
-    other_page.open_inbox(gateway.origin)
+    other_page.open_inbox(gateway)
     other_page.one("#identity-button").click()
     other_page.one("#identity-user").send_keys("ada", Keys.ENTER)
     other_page.wait_until_connected()
@@ -127,9 +128,9 @@ def test_what_another_tab_answered_is_shown_and_the_typed_text_is_kept(
 def test_a_question_nobody_touched_leaves_by_itself_when_another_tab_answered(
     gateway: GatewayProcess, agent: Agent, page: Page, other_page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     other_page.come_to_front()
-    other_page.open_inbox(gateway.origin)
+    other_page.open_inbox(gateway)
     agent.ask("Anybody?")
     other_page.wait_for_question("Anybody?")
     other_page.type_answer("Me")
@@ -142,7 +143,7 @@ def test_a_question_nobody_touched_leaves_by_itself_when_another_tab_answered(
 def test_what_the_agent_takes_back_and_what_times_out_is_said(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     question = agent.ask("Still needed?")
     page.wait_for_question("Still needed?")
     agent.take_back(question)
@@ -153,10 +154,8 @@ def test_what_the_agent_takes_back_and_what_times_out_is_said(
     page.wait_for_text("Time ran out", ".verdict")
 
 
-def test_a_draft_survives_a_reload(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
-    page.open_inbox(gateway.origin)
+def test_a_draft_survives_a_reload(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
+    page.open_inbox(gateway)
     agent.ask("A long one?")
     page.wait_for_question("A long one?")
     page.type_answer("half of what I want to say")
@@ -168,7 +167,7 @@ def test_a_draft_survives_a_reload(
 def test_a_draft_comes_back_from_the_gateway_when_the_browser_has_forgotten_it(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask("A long one?")
     page.wait_for_question("A long one?")
     page.type_answer("kept elsewhere")
@@ -182,7 +181,7 @@ def test_a_draft_comes_back_from_the_gateway_when_the_browser_has_forgotten_it(
 def test_an_answer_given_while_the_line_is_down_is_sent_when_it_is_back(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     question = agent.ask("Can you hear me?")
     page.wait_for_question("Can you hear me?")
     page.run("line.cut()")
@@ -196,22 +195,22 @@ def test_an_answer_given_while_the_line_is_down_is_sent_when_it_is_back(
     page.wait_for_text("Answer sent", ".verdict")
 
 
-def test_a_restarted_gateway_is_found_again_and_what_it_forgot_is_said(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
-    page.open_inbox(gateway.origin)
-    agent.ask("Asked before the restart?")
-    page.wait_for_question("before the restart")
-    gateway.stop()
-    page.one('#connection[data-state="waiting"], #connection[data-state="connecting"]')
-    gateway.start()
-    page.wait_until_connected()
-    page.wait_for_text("Closed while you were offline", ".verdict")
-    question = agent.ask("Asked after it?")
-    page.wait_for_question("Asked after it?")
-    page.type_answer("Yes")
-    page.press_send()
-    assert agent.outcome(question)["answer"] == "Yes"
+def test_a_restarted_gateway_is_found_again_and_what_it_forgot_is_said(page: Page) -> None:
+    with running_gateway(*LEAVE_AT_ONCE) as gateway:
+        page.open_inbox(gateway)
+        Agent(gateway).ask("Asked before the restart?")
+        page.wait_for_question("before the restart")
+        ports = ("--ws-port", str(gateway.ws_port), "--mcp-port", str(gateway.mcp_port))
+    page.one('#connection:not([data-state="open"])')
+    with running_gateway(*LEAVE_AT_ONCE, *ports) as gateway:
+        agent = Agent(gateway)
+        page.wait_until_connected()
+        page.wait_for_text("Closed while you were offline", ".verdict")
+        question = agent.ask("Asked after it?")
+        page.wait_for_question("Asked after it?")
+        page.type_answer("Yes")
+        page.press_send()
+        assert agent.outcome(question)["answer"] == "Yes"
 
 
 def test_a_form_is_checked_before_it_is_sent_and_arrives_as_its_schema_says(
@@ -223,16 +222,22 @@ def test_a_form_is_checked_before_it_is_sent_and_arrives_as_its_schema_says(
             "name": {"type": "string", "title": "Name", "minLength": 2, "maxLength": 40},
             "size": {"type": "integer", "minimum": 10, "maximum": 500, "default": 50},
             "ratio": {"type": "number", "exclusiveMinimum": 0},
-            "region": {"oneOf": [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "US"}]},
+            "region": {
+                "oneOf": [{"const": "eu", "title": "Europe"}, {"const": "us", "title": "US"}]
+            },
             "kind": {"type": "string", "enum": list("abcdefgh")},
             "backups": {"type": "boolean", "default": True},
-            "parts": {"type": "array", "items": {"type": "string", "enum": ["x", "y"]}, "minItems": 1},
+            "parts": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["x", "y"]},
+                "minItems": 1,
+            },
             "mail": {"type": "string", "format": "email"},
             "day": {"type": "string", "format": "date"},
         },
         "required": ["name", "size", "region", "parts"],
     }
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     question = agent.ask("Set up the database", schema=schema)
     page.one(".answer input")
     page.send()
@@ -277,9 +282,12 @@ def test_a_form_is_checked_before_it_is_sent_and_arrives_as_its_schema_says(
 def test_a_form_half_filled_in_survives_a_reload(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    properties = {"name": {"type": "string"}, "sure": {"type": "boolean"},
-                  "tier": {"type": "string", "enum": ["a", "b"]}}
-    page.open_inbox(gateway.origin)
+    properties = {
+        "name": {"type": "string"},
+        "sure": {"type": "boolean"},
+        "tier": {"type": "string", "enum": ["a", "b"]},
+    }
+    page.open_inbox(gateway)
     question = agent.ask("Fill in", schema={"type": "object", "properties": properties})
     page.one(".answer textarea").send_keys("Ada")
     page.one(".switch").click()
@@ -295,7 +303,7 @@ def test_what_the_gateway_refuses_is_said_on_the_card_and_can_be_corrected(
 ) -> None:
     # A pattern that the page leaves to the gateway: groups that repeat may take forever.
     schema = {"type": "object", "properties": {"code": {"type": "string", "pattern": "^(ab)+$"}}}
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     question = agent.ask("Which code?", schema=schema)
     page.one(".answer input").send_keys("ba")
     page.send()
@@ -308,11 +316,9 @@ def test_what_the_gateway_refuses_is_said_on_the_card_and_can_be_corrected(
     assert agent.outcome(question)["content"] == {"code": "abab"}
 
 
-def test_markup_in_a_question_is_text(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
+def test_markup_in_a_question_is_text(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask(evil, context=evil, choices=[{"value": evil, "label": evil, "description": evil}])
     page.wait_for_text("onerror", ".card .question")
     assert page.text(".card .question") == evil
@@ -323,17 +329,15 @@ def test_markup_in_a_question_is_text(
 def test_a_notification_is_shown_and_asks_for_nothing(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.call("notify_user", message="The build is green.", title="Nightly", level="success")
     page.wait_for_text("The build is green.", '.toast[data-level="success"]')
     page.one(".toast button").click()
     page.wait_until_gone(".toast")
 
 
-def test_the_title_counts_what_waits(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
-    page.open_inbox(gateway.origin)
+def test_the_title_counts_what_waits(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
+    page.open_inbox(gateway)
     questions = [agent.ask(f"Number {number}?") for number in range(3)]
     page.wait(lambda: page.driver.title == "(3) Inbox", "the count")
     for question in questions:
@@ -344,7 +348,7 @@ def test_the_title_counts_what_waits(
 def test_a_thousand_questions_are_a_screenful_of_rows(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     for number in range(1000):
         agent.ask(f"Number {number}?")
     page.wait_for_text("1,000", "#waiting-count")
@@ -358,7 +362,7 @@ def test_everything_can_be_done_with_the_keyboard(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
     first, second = agent.ask("The first?"), agent.ask("The second?")
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     page.wait_for_question("The first?")
     page.press("j")
     page.wait_for_question("The second?")
@@ -382,18 +386,16 @@ def test_everything_can_be_done_with_the_keyboard(
 def test_an_empty_inbox_tells_how_to_point_an_agent_at_this_gateway(
     gateway: GatewayProcess, page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     page.wait_for_text(f"http://127.0.0.1:{gateway.mcp_port}/mcp", "#welcome")
 
 
-def test_the_page_fits_a_phone(
-    gateway: GatewayProcess, agent: Agent, page: Page
-) -> None:
+def test_the_page_fits_a_phone(gateway: GatewayProcess, agent: Agent, page: Page) -> None:
     phone = {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
     page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     agent.ask("One " + "very-long-word" * 30)
     question = agent.ask("Two?", choices=["yes " * 30, "no"], context="x" * 400)
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     page.wait_for_text("All 2 questions", "#back-button")
     wide = "return document.documentElement.scrollWidth > innerWidth"
     assert not page.driver.execute_script(wide)
@@ -412,9 +414,12 @@ def test_only_what_is_in_sight_counts_as_seen(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
     first, second = agent.ask("The first?"), agent.ask("The second?")
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     page.wait_for_question("The first?")
-    seen = "return line.said.filter((m) => m.includes('\"seen\"')).map((m) => JSON.parse(m).request_id)"
+    seen = """
+        return line.said.map((said) => JSON.parse(said))
+          .filter((said) => said.type === "seen").map((said) => said.request_id);
+    """
     page.wait(lambda: page.run(seen) == [first], "the first to be seen")
     page.press("j")
     page.wait(lambda: page.run(seen) == [first, second], "the second to be seen")
@@ -442,7 +447,7 @@ def test_the_desktop_is_asked_for_permission_on_a_click_and_told_of_questions_ou
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:
     page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _DESKTOP})
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask("In sight?")
     page.wait_for_question("In sight?")
     assert page.run("return desktop") == {"asked": 0, "shown": []}
@@ -453,3 +458,71 @@ def test_the_desktop_is_asked_for_permission_on_a_click_and_told_of_questions_ou
     page.wait(lambda: page.run("return desktop.shown.length > 0"), "notification")
     [[_, body]] = page.run("return desktop.shown")
     assert body == "Out of sight?"
+
+
+# WCAG 2.2, 1.4.3: every text that can be seen, against what is behind it.
+_PALE_TEXTS = """
+const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
+const brush = canvas.getContext("2d", { willReadFrequently: true });
+const rgba = (colour) => {
+  brush.clearRect(0, 0, 1, 1);
+  brush.fillStyle = colour;
+  brush.fillRect(0, 0, 1, 1);
+  const [red, green, blue, alpha] = brush.getImageData(0, 0, 1, 1).data;
+  return [red, green, blue, alpha / 255];
+};
+const luminance = (colour) => {
+  const [red, green, blue] = colour.slice(0, 3).map((value) =>
+    value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+};
+const over = (front, back) => back.map((value, i) => front[i] * front[3] + value * (1 - front[3]));
+const pale = [];
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const element = texts.currentNode.parentElement;
+  if (!texts.currentNode.data.trim() || !element.checkVisibility({ visibilityProperty: true })
+      || element.closest(".visually-hidden, .skip")) continue;
+  const around = [];
+  for (let each = element; each; each = each.parentElement) around.unshift(getComputedStyle(each));
+  const back = around.reduce((under, style) => over(rgba(style.backgroundColor), under), [255, 255, 255]);
+  const front = rgba(getComputedStyle(element).color);
+  front[3] *= around.reduce((opacity, style) => opacity * style.opacity, 1);
+  const [dark, light] = [luminance(over(front, back)), luminance(back)].sort((one, other) => one - other);
+  const contrast = (light + 0.05) / (dark + 0.05);
+  if (contrast < 4.5) pale.push([texts.currentNode.data, contrast]);
+}
+return pale;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(
+    gateway: GatewayProcess, agent: Agent, page: Page, scheme: str
+) -> None:
+    page.driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {
+            "features": [
+                {"name": "prefers-color-scheme", "value": scheme},
+                {"name": "prefers-reduced-motion", "value": "reduce"},
+            ]
+        },
+    )
+    page.open_inbox(gateway)
+    assert page.run(_PALE_TEXTS) == []
+    agent.ask("Which one?", choices=[{"value": "a", "description": "The first"}], context="c")
+    form = {"type": "object", "properties": {"name": {"type": "string", "description": "Yours"}}}
+    agent.ask("Who?", schema={**form, "required": ["name"]}, timeout_seconds=50)
+    page.wait_for_question("Which one?")
+    assert page.run(_PALE_TEXTS) == []
+    page.press("j")
+    page.one(".answer textarea")
+    page.send()
+    page.wait_for_text("This is needed.")
+    agent.call("notify_user", message="Hello", level="error")
+    page.one(".toast")
+    assert page.run(_PALE_TEXTS) == []
+    page.one(".button.quiet").click()
+    page.one("#refusal-reason")
+    assert page.run(_PALE_TEXTS) == []

@@ -1,4 +1,4 @@
-"""What `schema-fields.js` makes of schemas and of what people enter, as tables in a real browser."""
+"""What `schema-fields.js` makes of schemas and of what people enter, in a real browser."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.pages import Page
-from tests.browser.processes import GatewayProcess
+from tests.browser.pages import Page, origin_of
+from tests.live.process import GatewayProcess
+
+pytestmark = pytest.mark.slow
 
 _READ = """
 const { readSchema, problemWith } = await import("/schema-fields.js");
@@ -19,7 +21,7 @@ const kinds = (field) => field.kind === "group"
 @pytest.fixture
 def read(gateway: GatewayProcess, page: Page) -> Page:
     """A page of the gateway's origin that has nothing else in it."""
-    page.driver.get(gateway.origin + "/health")
+    page.driver.get(origin_of(gateway) + "/health")
     return page
 
 
@@ -85,12 +87,20 @@ def test_what_is_wrong_is_said_in_a_sentence(read: Page) -> None:
         ({"type": "string", "minLength": 3}, "ab", "At least 3 characters; this has 2."),
         ({"type": "string", "maxLength": 2}, "a😀", ""),
         ({"type": "string", "maxLength": 2}, "a😀b", "At most 2 characters; this has 3."),
-        ({"type": "string", "pattern": "^[a-z]+$"}, "A1", "This does not look as asked for (^[a-z]+$)."),
+        (
+            {"type": "string", "pattern": "^[a-z]+$"},
+            "A1",
+            "This does not look as asked for (^[a-z]+$).",
+        ),
         ({"type": "string", "pattern": "("}, "A1", ""),
         ({"type": "string", "pattern": "^(a+)+$"}, "a" * 40 + "b", ""),
         ({"type": "string", "format": "email"}, "ada", "An e-mail address, like ada@example.com."),
         ({"type": "string", "format": "email"}, "ada@example.com", ""),
-        ({"type": "string", "format": "uri"}, "example", "A whole address, like https://example.com."),
+        (
+            {"type": "string", "format": "uri"},
+            "example",
+            "A whole address, like https://example.com.",
+        ),
         ({"type": "string", "format": "uri"}, "https://example.com/a?b", ""),
         ({"type": "string", "format": "date"}, "2026-02-30", "A date, like 2026-03-31."),
         ({"type": "string", "format": "date"}, "2026-02-28", ""),
@@ -105,7 +115,11 @@ def test_what_is_wrong_is_said_in_a_sentence(read: Page) -> None:
         ({"type": "number", "multipleOf": 0.1}, 0.35, "A multiple of 0.1."),
         ({"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2}, ["a"], "At least 2."),
         ({"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 1}, ["a", "b"], "At most 1."),
-        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, ["a", "a"], "Each only once."),
+        (
+            {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+            ["a", "a"],
+            "Each only once.",
+        ),
     ]
     said = read.run(
         _READ
@@ -125,6 +139,9 @@ def test_what_is_required_may_not_be_left_empty(read: Page) -> None:
 
 
 def test_a_label_is_the_title_or_the_name_in_words(read: Page) -> None:
-    schema = {"type": "object", "properties": {"firstName": {}, "zip_code": {}, "x": {"title": "The X"}}}
+    schema = {
+        "type": "object",
+        "properties": {"firstName": {}, "zip_code": {}, "x": {"title": "The X"}},
+    }
     script = "return readSchema(given[0]).fields.map((field) => field.label);"
     assert read.run(_READ + script, schema) == ["First name", "Zip code", "The X"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tests.browser.pages import Page
-from tests.browser.processes import Agent, GatewayProcess, open_site
+import pytest
+
+from tests.browser.pages import Page, origin_of
+from tests.browser.peers import Agent, open_site
+from tests.live.process import GatewayProcess
+
+pytestmark = pytest.mark.slow
 
 # What a page can try: a WebSocket, a request it may read, one it may not.
 _TRY = """
@@ -13,7 +18,8 @@ const socket = (url, protocols) => new Promise((resolve) => {
   opened.onopen = () => resolve("open");
   opened.onclose = (event) => resolve(event.code);
 });
-const request = (url, options) => fetch(url, options).then((response) => response.status, () => "refused");
+const request = (url, options) =>
+  fetch(url, options).then((response) => response.status, () => "refused");
 const headers = { "Content-Type": "application/json" };
 const question = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call",
   params: { name: "ask_user", arguments: { question: "From a stranger?", wait: "return" } } });
@@ -31,13 +37,13 @@ return {
 def test_a_page_of_another_origin_gets_no_socket_and_no_answer(
     gateway: GatewayProcess, agent: Agent, page: Page, other_page: Page
 ) -> None:
-    page.open_inbox(gateway.origin)
+    page.open_inbox(gateway)
     agent.ask("For my eyes only?")
     other_page.come_to_front()
     with open_site("<!doctype html><title>Stranger</title>") as stranger:
         other_page.driver.get(stranger)
         mcp = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
-        result = other_page.run(_TRY, gateway.origin, mcp)
+        result = other_page.run(_TRY, origin_of(gateway), mcp)
     # A request that may not be read is sent all the same; no-cors hides its
     # refusal behind status 0. What counts is that nobody was asked.
     simple = result.pop("simple")
@@ -77,7 +83,7 @@ def test_a_page_whose_name_was_rebound_to_this_machine_is_not_served(
 
 
 def test_the_inbox_cannot_be_framed(gateway: GatewayProcess, page: Page) -> None:
-    with open_site(f'<!doctype html><iframe src="{gateway.origin}/"></iframe>') as stranger:
+    with open_site(f'<!doctype html><iframe src="{origin_of(gateway)}/"></iframe>') as stranger:
         page.driver.get(stranger)
         page.driver.switch_to.frame(0)
         assert not page.all("#waiting")

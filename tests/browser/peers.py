@@ -1,7 +1,6 @@
-"""What the browser tests talk to: the gateway as a process, agents over plain HTTP, pages of strangers.
+"""Who else is there in the tests of the page: agents over plain HTTP, and sites of strangers.
 
-Everything here is real and outside: the gateway is started as a user starts
-it, and an agent is a `POST` of MCP 2026-07-28.
+An agent is a `POST` of MCP 2026-07-28 that waits for its response.
 """
 
 from __future__ import annotations
@@ -12,74 +11,13 @@ import http.client
 import http.server
 import itertools
 import json
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, Final, final
 
-_START_SECONDS: Final = 20.0
+from tests.live.process import GatewayProcess
+
 _REVISION: Final = "2026-07-28"
-
-
-@final
-class GatewayProcess:
-    """A gateway on ports of its own, which can be stopped and started again."""
-
-    def __init__(self) -> None:
-        self.ws_port = 0
-        self.mcp_port = 0
-        self._process: subprocess.Popen[str] | None = None
-        self._started = threading.Event()
-        self.log: list[str] = []
-
-    @property
-    def origin(self) -> str:
-        """Where the inbox is."""
-        return f"http://127.0.0.1:{self.ws_port}"
-
-    def start(self) -> None:
-        """Start it; the second time on the same ports as the first."""
-        self._started.clear()
-        ports = {"--ws-port": self.ws_port, "--mcp-port": self.mcp_port, "--monitoring-port": 0}
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "gateway", "--drain-settle-seconds", "0",
-                *itertools.chain(*((flag, str(port)) for flag, port in ports.items())),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
-        if not self._started.wait(_START_SECONDS):
-            self.stop()
-            raise RuntimeError("the gateway did not start:\n" + "\n".join(self.log))
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it, and wait until it has gone."""
-        process = self._process
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(_START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._process = None
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                self.log.append(line.rstrip())
-                del self.log[:-200]
-                if "gateway_started" in line:
-                    event = json.loads(line)
-                    self.ws_port, self.mcp_port = event["ws_port"], event["mcp_port"]
-                    self._started.set()
 
 
 class RefusedError(Exception):
