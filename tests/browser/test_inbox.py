@@ -485,11 +485,12 @@ while (texts.nextNode()) {
       || element.closest(".visually-hidden, .skip")) continue;
   const around = [];
   for (let each = element; each; each = each.parentElement) around.unshift(getComputedStyle(each));
-  const back = around.reduce((under, style) => over(rgba(style.backgroundColor), under), [255, 255, 255]);
+  const paint = (under, style) => over(rgba(style.backgroundColor), under);
+  const back = around.reduce(paint, [255, 255, 255]);
   const front = rgba(getComputedStyle(element).color);
   front[3] *= around.reduce((opacity, style) => opacity * style.opacity, 1);
-  const [dark, light] = [luminance(over(front, back)), luminance(back)].sort((one, other) => one - other);
-  const contrast = (light + 0.05) / (dark + 0.05);
+  const both = [luminance(over(front, back)), luminance(back)];
+  const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
   if (contrast < 4.5) pale.push([texts.currentNode.data, contrast]);
 }
 return pale;
