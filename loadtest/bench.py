@@ -29,7 +29,6 @@ from loadtest.server import Cores, Server, ServerError
 _PIPELINED: Final = 32
 _FAN_OUT: Final = 100
 _WATCHED: Final = 1_000
-_IDLE_SECONDS: Final = 4.0
 # What a process needs beside its connections.
 _SPARE_DESCRIPTORS: Final = 500
 # Targets: rates are per second of CPU time, on one core.
@@ -49,6 +48,7 @@ class Plan(NamedTuple):
     seconds: float = 1.5
     runs: int = 3
     frontends: int = 10_000
+    idle_seconds: float = 4.0
     cores: Cores = Cores(None, None)
     against: str | None = None
     gateway: Sequence[str] = server.GATEWAY
@@ -111,7 +111,7 @@ class Bench:
         count = self.plan.frontends
         watched = min(_WATCHED, count)
         with self._gateway() as target:
-            found = measures.idle(target, watched, count, _IDLE_SECONDS)
+            found = measures.idle(target, watched, count, self.plan.idle_seconds)
         self.failures += found.failures
         cpu = report.of_value(
             f"CPU, {watched} idle frontends", 100 * found.cpu_share, "%", _IDLE_PERCENT
@@ -147,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.seconds,
         given.runs,
         _possible(given.frontends),
+        given.idle_seconds,
         cores,
         given.against,
         shlex.split(given.gateway) if given.gateway else server.GATEWAY,
@@ -173,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=3, help="of each measure (default 3)")
     parser.add_argument(
         "--frontends", type=int, default=10_000, help="that do nothing (default 10000)"
+    )
+    parser.add_argument(
+        "--idle-seconds", type=float, default=4.0, help="how long they are watched (default 4)"
     )
     parser.add_argument("--only", action="append", choices=names, help="may be repeated")
     parser.add_argument(

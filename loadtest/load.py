@@ -17,7 +17,7 @@ from loadtest.polling import WRITE, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
-_IDLE_SECONDS: Final = 0.05
+_DRAIN_TURN_SECONDS: Final = 0.05
 
 
 @dataclasses.dataclass(slots=True)
@@ -126,7 +126,7 @@ class Load:
         end = begun + seconds
         now = begun
         while now < end:
-            self._turn()
+            self._turn(end - now)
             now = time.perf_counter()
         self.cpu_share = (time.process_time() - cpu) / (now - begun)
         return now - begun
@@ -143,7 +143,7 @@ class Load:
         # Who was refused has been counted.
         served = self._by_number.values()
         while any(peer.owed() for peer in served) and time.perf_counter() < end:
-            self._turn()
+            self._turn(_DRAIN_TURN_SECONDS)
         self.tally.lost += sum(peer.owed() for peer in served)
 
     def close(self) -> None:
@@ -152,9 +152,9 @@ class Load:
             peer.sock.close()
         self._selector.close()
 
-    def _turn(self) -> None:
+    def _turn(self, seconds: float) -> None:
         by_number = self._by_number
-        for number, events in self._selector.poll(_IDLE_SECONDS):
+        for number, events in self._selector.poll(seconds):
             if events & WRITE:
                 self._flush(number)
             if events != WRITE and (peer := by_number.get(number)) is not None:

@@ -1,0 +1,41 @@
+"""Both selectors, where the system has both, say the same."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from loadtest import polling
+from loadtest.polling import WRITE, Selector
+
+
+@pytest.fixture(params=[polling._Anywhere, polling.open_selector])
+def selector(request: pytest.FixtureRequest) -> Selector:
+    made: Selector = request.param()
+    request.addfinalizer(made.close)
+    return made
+
+
+def test_readable_and_writable_are_told_apart(selector: Selector) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = ours.fileno()
+        selector.register(number)
+        assert selector.poll(0) == []
+        theirs.send(b"x")
+        [(found, events)] = selector.poll(0)
+        assert found == number
+        assert events
+        assert not events & WRITE
+        selector.modify(number, writing=True)
+        [(_, events)] = selector.poll(0)
+        assert events & WRITE
+        assert events != WRITE
+        ours.recv(1)
+        assert selector.poll(0) == [(number, WRITE)]
+        selector.modify(number, writing=False)
+        assert selector.poll(0) == []
+        theirs.send(b"x")
+        selector.unregister(number)
+        assert selector.poll(0) == []

@@ -1,0 +1,55 @@
+"""Servers that start, that do not, and what they cost."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+
+import pytest
+
+from loadtest import server
+from loadtest.server import Cpu, ServerError
+
+pytestmark = pytest.mark.slow
+# Busy first, so that it has cost something when its ports are open.
+LISTENING = """
+import socket, sys
+sum(range(3_000_000))
+listeners = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[1:]]
+listeners[0].accept()
+socket.socketpair()[0].recv(1)
+"""
+
+
+def test_another_server_is_told_its_ports_and_ended() -> None:
+    command = shlex.join([sys.executable, "-c", LISTENING, "{ws}", "{mcp}"])
+    with server.other(command, server.choose_cores().server) as running:
+        assert running.ws_port != running.mcp_port
+        assert running.process.poll() is None
+        assert running.memory() > 1_000_000
+        assert sum(running.cpu()) > 0
+    assert running.process.returncode is not None
+    assert math.isnan(running.memory())
+    assert all(math.isnan(part) for part in running.cpu())
+    assert isinstance(running.cpu(), Cpu)
+
+
+def test_a_server_that_does_not_listen_is_an_error() -> None:
+    with pytest.raises(ServerError, match="nobody listens"):
+        server.other(shlex.join([sys.executable, "-c", ""]), None).__enter__()
+
+
+def test_a_gateway_that_does_not_start_is_an_error_with_its_last_words() -> None:
+    command = (sys.executable, "-c", "raise SystemExit('no such luck')")
+    with pytest.raises(ServerError, match="no such luck"), server.gateway(None, command=command):
+        pass
+
+
+def test_server_and_load_have_a_core_each_where_there_are_two() -> None:
+    cores = server.choose_cores()
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1:
+        assert cores.server != cores.load
+    else:
+        assert cores == (None, None)
