@@ -19,7 +19,7 @@
  */
 export function closingOf(question, closure) {
   const { mine } = closure;
-  const who = closure.by?.user || (closure.by ? "another frontend" : "somebody else");
+  const who = closure.by?.user || "somebody else";
   const said = mine ? "" : closure.message || question.lastAck?.message || "";
   switch (closure.reason) {
     case "answered":

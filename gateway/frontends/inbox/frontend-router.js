@@ -36,7 +36,7 @@
  * @property {"accepted"|"duplicate"|"too_late"|"invalid"|"unknown"|"unacknowledged"|"unsent"|"assumed"} status
  * @property {string} [message]  a sentence for people
  * @property {string} [state]    the question's state at the gateway
- * @property {Settler} [by]      who was first, on a duplicate
+ * @property {Settler} [by]      who was first, when a frontend was
  */
 
 /**
@@ -519,10 +519,18 @@ export class Router {
     const id = text(frame.request_id);
     const by = settler(frame.by);
     const reason = REASONS.has(/** @type {string} */ (frame.reason)) ? frame.reason : "gone";
-    this.#finish(
-      id,
-      /** @type {Closure} */ ({ reason, by, message: text(frame.message), mine: by?.frontend_id === this.frontendId }),
-    );
+    const mine = this.#mayBeOurs(id, by);
+    this.#finish(id, /** @type {Closure} */ ({ reason, by, message: text(frame.message), mine }));
+  }
+
+  /**
+   * Whether what settled a question is the copy of our answer whose
+   * acknowledgement was lost. A duplicated tab has our id and not our answer.
+   * @param {string} id
+   * @param {Settler | undefined} by
+   */
+  #mayBeOurs(id, by) {
+    return by?.frontend_id === this.frontendId && (this.#replies.get(id)?.sends ?? 0) > 1;
   }
 
   /** @param {Record<string, unknown>} frame */
@@ -536,8 +544,7 @@ export class Router {
       state: text(frame.state),
       by: settler(frame.by),
     });
-    // Sent again after a lost connection, and the first copy had arrived.
-    if (status === "duplicate" && ack.by?.frontend_id === this.frontendId) ack.status = "accepted";
+    if ((status === "duplicate" || status === "too_late") && this.#mayBeOurs(id, ack.by)) ack.status = "accepted";
     this.#settleReply(id, ack);
   }
 
