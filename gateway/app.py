@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from typing import Final, final
@@ -46,6 +46,7 @@ from gateway.mcp.tools import product_registry
 from gateway.metrics import Metrics, Reading
 from gateway.monitoring.endpoint import MonitoringApp, serve_monitoring
 from gateway.monitoring.probes import Check, Probes, Status
+from gateway.ports import allowed_connections, bound, port_of, url_host
 from gateway.router import Router
 from gateway.settings import Settings
 from pool.connections import Callback, Connection, Connections
@@ -60,13 +61,12 @@ log = structlog.get_logger()
 TENANT: Final = "default"
 ANYBODY: Final = Principal(TENANT, "anonymous")
 
-# Descriptors for everything that is not a connection.
-_SPARE_DESCRIPTORS: Final = 64
 _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
     b"Connection: close\r\nContent-Length: 38\r\n\r\n"
     b'{"error":"Too many connections here."}'
 )
+_COLLECT_AFTER: Final = (20_000, 20, 50)
 _NEARLY_FULL: Final = 0.9
 _STATUS_TEXT: Final = {status: str(status) for status in range(100, 600)}
 INSTRUCTIONS: Final = (
@@ -93,7 +93,10 @@ def serve(settings: Settings) -> int:
     Raises:
         OSError: a port cannot be bound; the message names it.
     """
-    _raise_descriptor_limit(settings.connections.maximum)
+    connections = allowed_connections(settings.connections.maximum)
+    if connections < settings.connections.maximum:
+        fewer = dataclasses.replace(settings.connections, maximum=connections)
+        settings = dataclasses.replace(settings, connections=fewer)
     gateway = _Gateway(settings)
     # Before the first connection there is nobody to say goodbye to; after the last
     # one, whoever asks for the end is about to get it.
@@ -136,6 +139,8 @@ class _Gateway:
                 # collector need not look at it again and again.
                 gc.collect()
                 gc.freeze()
+                # Nearly nothing here is cyclic: look for cycles less often.
+                gc.set_threshold(*_COLLECT_AFTER)
                 self.is_ready = True
                 self._announce(ports)
                 await self.stopping.wait()
@@ -152,7 +157,7 @@ class _Gateway:
             "monitoring": self.settings.monitoring_port,
         }
         return {
-            name: stack.enter_context(_bound(self.settings.host, port, f"--{name}-port"))
+            name: stack.enter_context(bound(self.settings.host, port, f"--{name}-port"))
             for name, port in wanted.items()
         }
 
@@ -173,10 +178,10 @@ class _Gateway:
             delivery=Delivery(settings.delivery),
             on_settled=self._question_settled,
         )
-        self.allowlist = Allowlist(settings.access, [_port(sock) for sock in ports.values()])
+        self.allowlist = Allowlist(settings.access, [port_of(sock) for sock in ports.values()])
         self.probes = self._make_probes()
         self.monitoring = MonitoringApp(self.probes, self.metrics, self.allowlist)
-        self.frontends = self._make_frontends(_port(ports["mcp"]))
+        self.frontends = self._make_frontends(port_of(ports["mcp"]))
         self.mcp = self._make_mcp()
         self._listen(ports["ws"], self.frontends.handle)
         self._listen(ports["mcp"], self.mcp.handle)
@@ -191,7 +196,7 @@ class _Gateway:
             },
             is_ready=lambda: self.is_ready,
             clock=self.clock,
-            lag=lambda: self.connections.statistics().lag,
+            lag=lambda: trio.current_time() - self.timers.now(),
             new_id=self.ids.new,
             version=self.version,
             system_info=self._system_info,
@@ -209,7 +214,7 @@ class _Gateway:
             config={
                 "version": self.version,
                 "ws_path": "/ws",
-                "mcp_url": f"http://{_url_host(self.settings.host)}:{mcp_port}/mcp",
+                "mcp_url": f"http://{url_host(self.settings.host)}:{mcp_port}/mcp",
             },
             tenant=TENANT,
             instance=self.instance,
@@ -282,8 +287,8 @@ class _Gateway:
     # -- watching
 
     def _announce(self, ports: dict[str, socket.socket]) -> None:
-        host = _url_host(self.settings.host)
-        numbers = {name: _port(sock) for name, sock in ports.items()}
+        host = url_host(self.settings.host)
+        numbers = {name: port_of(sock) for name, sock in ports.items()}
         log.info(
             "gateway_started",
             version=self.version,
@@ -382,49 +387,6 @@ def _wall_clock() -> Callable[[], float]:
     start = time.time() - time.monotonic()  # noqa: TID251 - this is the one place
     monotonic = time.monotonic
     return lambda: start + monotonic()
-
-
-def _port(sock: socket.socket) -> int:
-    port: int = sock.getsockname()[1]
-    return port
-
-
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-@contextlib.contextmanager
-def _bound(host: str, port: int, flag: str) -> Iterator[socket.socket]:
-    """Bind a port, or say which setting to change."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot listen on {host}:{port} ({error.strerror}); "
-                f"stop what uses it or choose another port with {flag}",
-            ) from None
-        yield sock
-
-
-def _raise_descriptor_limit(connections: int) -> None:
-    """Allow as many open files as the connections need, as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _SPARE_DESCRIPTORS
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
-    if granted < wanted:
-        log.warning(
-            "descriptors_are_few",
-            connections=connections,
-            allowed=granted - _SPARE_DESCRIPTORS,
-            advice="raise the hard limit of open files (ulimit -Hn) or lower connections-maximum",
-        )
 
 
 def _connection_failed(connection: Connection | None, error: Exception) -> None:
