@@ -32,6 +32,8 @@ class Sample(NamedTuple):
     p99: float
     server_share: float
     load_share: float
+    #: The share of the time in which somebody else had the server's core.
+    waited_share: float
     streamed: int
     failures: int
     first_refusal: bytes
@@ -124,9 +126,9 @@ def idle(server: Server, watched: int, count: int, seconds: float) -> Idleness:
 def _measure(server: Server, load: Load, seconds: float, *, frames: bool = False) -> Sample:
     load.run(WARM_UP_SECONDS)
     load.open_window()
-    before = server.cpu()
+    before, waited = server.cpu(), server.waited()
     took = load.run(seconds)
-    after = server.cpu()
+    after, waited = server.cpu(), server.waited() - waited
     tally = load.tally
     done = (tally.frames if frames else tally.answered) or 1
     latencies = sorted(tally.seconds) or [float("nan")]
@@ -142,6 +144,7 @@ def _measure(server: Server, load: Load, seconds: float, *, frames: bool = False
         p99=latencies[int(len(latencies) * 0.99)],
         server_share=(user + system) / took,
         load_share=share,
+        waited_share=waited / took,
         streamed=streamed,
         failures=tally.failures,
         first_refusal=tally.first_refusal,

@@ -31,6 +31,7 @@ HEADINGS: Final = (
     "",
 )
 _BUSY: Final = 0.95
+_DISTURBED: Final = 0.1
 
 
 class Row(NamedTuple):
@@ -59,6 +60,7 @@ def middle(samples: Sequence[Sample]) -> Sample:
         p99=statistics.median(sample.p99 for sample in samples),
         server_share=statistics.median(sample.server_share for sample in samples),
         load_share=statistics.median(sample.load_share for sample in samples),
+        waited_share=statistics.median(sample.waited_share for sample in samples),
         streamed=sum(sample.streamed for sample in samples),
         failures=sum(sample.failures for sample in samples),
         first_refusal=next((s.first_refusal for s in samples if s.first_refusal), b""),
@@ -84,6 +86,8 @@ def of_rate(what: str, sample: Sample, target: int | None) -> Row:
         remarks.append(f"{sample.streamed} as a stream")
     if sample.load_share > _BUSY > sample.server_share:
         remarks.append("the load was the limit")
+    if sample.waited_share > _DISTURBED:
+        remarks.append(f"others had the gateway's core for {sample.waited_share:.0%}")
     return Row(
         what,
         rate=f"{sample.rate:,.0f}",

@@ -75,6 +75,11 @@ class Server:
         fields = stat.rsplit(")", 1)[1].split()
         return Cpu(int(fields[11]) / _TICK, int(fields[12]) / _TICK)
 
+    def waited(self) -> float:
+        """Return for how many seconds it could have run and had no core; 0 where unknown."""
+        schedstat = self._read("schedstat")
+        return 0.0 if schedstat is None else int(schedstat.split()[1]) / 1e9
+
     def memory(self) -> float:
         """Return the bytes that it has in memory; not-a-number where that is not known."""
         statm = self._read("statm")

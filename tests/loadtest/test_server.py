@@ -30,6 +30,7 @@ def test_another_server_is_told_its_ports_and_ended() -> None:
         assert running.process.poll() is None
         assert running.memory() > 1_000_000
         assert sum(running.cpu()) > 0
+        assert running.waited() >= 0
     assert running.process.returncode is not None
     assert math.isnan(running.memory())
     assert all(math.isnan(part) for part in running.cpu())
