@@ -42,8 +42,6 @@ CLOSE_UNSUPPORTED: Final = CloseCode(1003, "this subprotocol has text messages",
 CLOSE_INVALID_TEXT: Final = CloseCode(1007, "the text is not UTF-8", reconnect=False)
 CLOSE_POLICY: Final = CloseCode(1008, "too many messages that could not be used", reconnect=False)
 CLOSE_ENDLESS: Final = CloseCode(1008, "a message took too long to end", reconnect=False)
-CLOSE_TOO_BIG: Final = CloseCode(1009, "the message is too long", reconnect=False)
 CLOSE_RESTART: Final = CloseCode(1012, "this gateway restarts; come back", reconnect=True)
 # 3000-3499 and 4000-4499: come back; 3500-3999 and 4500-4999: do not.
-CLOSE_SLOW: Final = CloseCode(3008, "you read too slowly; come back", reconnect=True)
 CLOSE_NO_PONG: Final = CloseCode(3012, "no pong came; come back", reconnect=True)

@@ -106,6 +106,10 @@ class Ack(NamedTuple):
     status: Literal["accepted", "duplicate", "too_late", "invalid", "unknown"]
     message: str = ""
     state: State | None = None
+    #: Who settled the question, when a frontend did: whoever sends an answer
+    #: again, because its acknowledgement was lost, finds itself.
+    by: str = ""
+    by_user: str = ""
 
 
 _ACCEPTED: Final = Ack("accepted", state=State.ANSWERED)
@@ -600,9 +604,13 @@ def _lost_to(outcome: Outcome) -> Ack:
     """Tell somebody whose answer came second what was first."""
     if outcome.state is State.ANSWERED:
         who = outcome.by_user or outcome.by
-        return Ack("duplicate", f"This was already answered by {who}.", outcome.state)
+        message = f"This was already answered by {who}."
+        return Ack("duplicate", message, outcome.state, outcome.by, outcome.by_user)
     ended = outcome.state.text.replace("_", " ")
-    return Ack("too_late", f"This question has ended: {ended}.", outcome.state)
+    message = f"This question has ended: {ended}."
+    if outcome.state is State.REJECTED:
+        return Ack("too_late", message, outcome.state, outcome.by, outcome.by_user)
+    return Ack("too_late", message, outcome.state)
 
 
 class _Absent:

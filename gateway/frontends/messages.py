@@ -200,11 +200,19 @@ def question_closed(question_id: str, reason: str, outcome: Outcome | None) -> b
 
 def response_ack(question_id: str, ack: Ack) -> bytes:
     """Return what became of an answer."""
-    message = {"type": "response_ack", "request_id": question_id, "status": ack.status}
+    message: dict[str, Any] = {
+        "type": "response_ack",
+        "request_id": question_id,
+        "status": ack.status,
+    }
     if ack.message:
         message["message"] = ack.message
     if ack.state is not None:
         message["state"] = ack.state.text
+    if ack.by:
+        message["by"] = {"frontend_id": ack.by}
+        if ack.by_user:
+            message["by"]["user"] = ack.by_user
     return _encode(message)
 
 

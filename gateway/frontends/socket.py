@@ -190,7 +190,8 @@ class FrontendSocket:
         kind = type(message)
         endpoint.metrics.message("in", messages.NAMES[kind], len(payload))
         if kind is messages.UserResponse:
-            self._start(self._respond(message))  # type: ignore[arg-type]  # kind says so
+            step = self._respond(message)  # type: ignore[arg-type]  # kind says so
+            self._start(step, message.request_id)  # type: ignore[union-attr]
         else:
             self._rarer(message)
 
@@ -262,11 +263,12 @@ class FrontendSocket:
         )
         await endpoint.router.attach(self)
 
-    def _start(self, step: Coroutine[Any, Any, None]) -> None:
+    def _start(self, step: Coroutine[Any, Any, None], request_id: str = "") -> None:
         try:
             self._endpoint.workers.start(self.tenant, step)
         except QueueFullError:
-            self._complain("busy", "The gateway is busy; send this again.", retryable=True)
+            text = "The gateway is busy; send this again."
+            self._complain("busy", text, retryable=True, request_id=request_id)
 
     def _show(self, offer: Offer) -> None:
         if not offer.encoded:

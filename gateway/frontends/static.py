@@ -37,6 +37,15 @@ _HEADERS: Final = (
 )
 
 
+# The client is there to be imported by web apps of other origins; what it may do
+# there is decided by the Origin of its socket.
+_EMBEDDABLE: Final = "frontend-router.js"
+_FOR_ALL_ORIGINS: Final = (
+    (b"Access-Control-Allow-Origin", b"*"),
+    (b"Cross-Origin-Resource-Policy", b"cross-origin"),
+)
+
+
 class StaticResponse(NamedTuple):
     """What to answer a request for a file with."""
 
@@ -87,7 +96,10 @@ class StaticFiles:
 
 def _file(name: str, body: bytes) -> _File:
     etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
-    return _File(body, _TYPES[_suffix(name)], (*_HEADERS, (b"ETag", etag)), etag)
+    headers: tuple[tuple[bytes, bytes], ...] = (*_HEADERS, (b"ETag", etag))
+    if name == _EMBEDDABLE:
+        headers += _FOR_ALL_ORIGINS
+    return _File(body, _TYPES[_suffix(name)], headers, etag)
 
 
 def _suffix(name: str) -> str:
