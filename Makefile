@@ -45,7 +45,7 @@ check: $(DEV) ## style, types and the import contracts
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m gateway.settings --check
+	$(BIN)/python -m gateway.settings_table --check
 
 unit: $(DEV) ## the inner loop: all tests that start no process
 	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/live --ignore tests/interop --ignore tests/browser --ignore tests/loadtest $(ARGS)
@@ -71,7 +71,7 @@ bench: $(DEV) ## measure the gateway on this machine
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
 docs: $(DEV) ## write the settings table of the README anew
-	$(BIN)/python -m gateway.settings
+	$(BIN)/python -m gateway.settings_table
 
 lock: $(DEV) ## pin the newest versions of all dependencies
 	$(BIN)/python -m pip install --quiet uv

@@ -10,8 +10,9 @@ import logging
 from typing import Final, TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
-# Go's names; "fatal" is Python's "critical".
+# The names are Go's, on the command line as in what is written.
 LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -19,21 +20,18 @@ LEVELS: Final = {
     "error": logging.ERROR,
     "fatal": logging.CRITICAL,
 }
+_GO_NAMES: Final = {"warning": "warn", "exception": "error", "critical": "fatal"}
 
 
 def configure(level: str, stream: TextIO) -> None:
     """Send everything that is logged, by structlog or the standard library, to ``stream``."""
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        _name_level_as_go,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    is_terminal = stream.isatty()
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if is_terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
+    last = _for_people() if stream.isatty() else _for_machines()
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -51,3 +49,18 @@ def configure(level: str, stream: TextIO) -> None:
     root.handlers[:] = [handler]
     # Libraries' own news matter only when something is wrong with them.
     root.setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def _name_level_as_go(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["level"] = _GO_NAMES.get(event["level"], event["level"])
+    return event
+
+
+def _for_people() -> list[Processor]:
+    styles = structlog.dev.ConsoleRenderer.get_default_level_styles()
+    styles["fatal"] = styles["critical"]
+    return [structlog.dev.ConsoleRenderer(level_styles=styles)]
+
+
+def _for_machines() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -2,24 +2,19 @@
 
 Each part declares its settings beside what they configure; here they are
 composed, and read from flags, the environment, one TOML file and the defaults,
-in this order. Names are derived, never written twice: the setting ``maximum``
-of the part ``connections`` is ``--connections-maximum``,
-``FRONTEND_ROUTER_CONNECTIONS_MAXIMUM`` and ``maximum`` in ``[connections]``.
-
-It refuses names it does not know, with the nearest that it does, and values out
-of their bounds. ``python -m gateway.settings`` writes the table in the README.
+in this order. It refuses names it does not know, with the nearest that it does,
+values out of their bounds, and what would let strangers in.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import ipaddress
-import sys
+import operator
+import re
 import tomllib
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,23 +25,31 @@ from gateway.http.head import Limits
 from gateway.mcp.settings import Settings as McpSettings
 from gateway.mcp.tools import Settings as ToolsSettings
 from gateway.router import Settings as QuestionsSettings
+from gateway.setting_names import (
+    PREFIX,
+    Name,
+    SettingsError,
+    names_of,
+    part,
+    parts_of,
+    titles_of,
+    unknown,
+)
 from pool.connections import Settings as ConnectionsSettings
-from pool.settings import Declaration, declarations, setting
+from pool.settings import setting
 from pool.workers import Settings as WorkersSettings
 from session import MemorySettings
 
-PREFIX: Final = "FRONTEND_ROUTER_"
 _CONFIG: Final = PREFIX + "CONFIG"
-_MARKS: Final = ("<!-- settings -->", "<!-- /settings -->")
 _LARGEST_PORT: Final = 65_535
+# Kubernetes puts these into every pod beside a Service whose name begins with
+# "frontend-router" (FRONTEND_ROUTER_SERVICE_HOST, FRONTEND_ROUTER_PORT_8080_TCP_ADDR).
+_SERVICE_LINK: Final = re.compile(
+    r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 
-
-class SettingsError(ValueError):
-    """A setting cannot be used; the message says which and what to do."""
-
-
-def _part(settings: type, title: str) -> Any:
-    return dataclasses.field(default_factory=settings, metadata={"title": title})
+_Values = dict[tuple[str, str], Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,126 +72,41 @@ class Settings:
         "all", "Who is offered a question that does not say: everybody, or one after the other.",
         choices=("all", "one"),
     )  # fmt: skip
-    access: AccessSettings = _part(AccessSettings, "Whose requests are served")
-    connections: ConnectionsSettings = _part(ConnectionsSettings, "Connections of all ports")
-    http: Limits = _part(Limits, "HTTP requests")
-    frontends: FrontendsSettings = _part(FrontendsSettings, "Frontends")
-    mcp: McpSettings = _part(McpSettings, "Callers")
-    tools: ToolsSettings = _part(ToolsSettings, "The product's tools")
-    questions: QuestionsSettings = _part(QuestionsSettings, "Questions")
-    memory: MemorySettings = _part(MemorySettings, "The memory store")
-    workers: WorkersSettings = _part(WorkersSettings, "The worker nursery")
-    drain: drain.Settings = _part(drain.Settings, "Shutting down")
+    access: AccessSettings = part(AccessSettings, "Whose requests are served")
+    connections: ConnectionsSettings = part(ConnectionsSettings, "Connections of all ports")
+    http: Limits = part(Limits, "HTTP requests")
+    frontends: FrontendsSettings = part(FrontendsSettings, "Frontends")
+    mcp: McpSettings = part(McpSettings, "Callers")
+    tools: ToolsSettings = part(ToolsSettings, "The product's tools")
+    questions: QuestionsSettings = part(QuestionsSettings, "Questions")
+    memory: MemorySettings = part(MemorySettings, "The memory store")
+    workers: WorkersSettings = part(WorkersSettings, "The worker nursery")
+    drain: drain.Settings = part(drain.Settings, "Shutting down")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Name:
-    """One setting: its part (empty at the top), its field, and what is known of it."""
-
-    part: str
-    field: str
-    default: Any
-    kind: Any
-    declaration: Declaration
-
-    @property
-    def flag(self) -> str:
-        """Return the command-line flag."""
-        return "--" + self._joined.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """Return the environment variable."""
-        return PREFIX + self._joined.upper()
-
-    def kind_word(self) -> str:
-        """Return what the value is, for ``--help``."""
-        if self.kind in (int, float):
-            return (self.declaration.unit or "number").upper()
-        return "TEXT" if self.kind is str else "A,B,..."
-
-    @property
-    def _joined(self) -> str:
-        return f"{self.part}_{self.field}" if self.part else self.field
-
-    def parse(self, text: str) -> Any:
-        """Return the value that a flag or a variable means."""
-        try:
-            if self.kind is int:
-                return int(text)
-            if self.kind is float:
-                return float(text)
-        except ValueError:
-            wanted = "a whole number" if self.kind is int else "a number"
-            raise SettingsError(f"{self.flag} takes {wanted}, not {text!r}") from None
-        if self.kind is str:
-            return text
-        return tuple(item.strip() for item in text.split(",") if item.strip())
-
-    def check(self, value: Any) -> Any:
-        """Return a value that is within the bounds, of the right type."""
-        if self.kind is float and type(value) is int:
-            value = float(value)
-        if isinstance(value, list):
-            value = tuple(value)
-        expected = tuple if self.kind not in (int, float, str) else self.kind
-        if type(value) is not expected:
-            raise SettingsError(f"{self.flag} takes {_WANTED[expected]}, not {value!r}")
-        known, unit = self.declaration, self.declaration.unit
-        if known.choices and value not in known.choices:
-            raise SettingsError(f"{self.flag} is one of {', '.join(known.choices)}, not {value!r}")
-        if isinstance(value, (int, float)):
-            # Written so that NaN is out of every bound.
-            if known.minimum is not None and not value >= known.minimum:
-                raise SettingsError(f"{self.flag} is at least {known.minimum:g} {unit}".rstrip())
-            if known.maximum is not None and not value <= known.maximum:
-                raise SettingsError(f"{self.flag} is at most {known.maximum:g} {unit}".rstrip())
-        return value
+def names() -> list[Name]:
+    """Return every setting there is, in the order of the declarations."""
+    return list(names_of(Settings))
 
 
-_WANTED: Final = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    tuple: "a list of texts",
-}
-
-
-def names() -> Iterator[Name]:
-    """Yield every setting there is, in the order of the declarations."""
-    for part, settings in [("", Settings), *_parts()]:
-        kinds = typing.get_type_hints(settings)
-        for name, (field, declaration) in declarations(settings).items():
-            yield Name(part, name, field.default, kinds[name], declaration)
-
-
-def _parts() -> list[tuple[str, type]]:
-    kinds = typing.get_type_hints(Settings)
+def changed(settings: Settings) -> list[tuple[str, str]]:
+    """Return the flags that are not as by default, each with its value as typed."""
     return [
-        (field.name, kinds[field.name])
-        for field in dataclasses.fields(Settings)
-        if "title" in field.metadata
+        (name.flag, ",".join(value) if isinstance(value, tuple) else str(value))
+        for name in names()
+        if (value := operator.attrgetter(name.key)(settings)) != name.default
     ]
-
-
-def titles() -> dict[str, str]:
-    """Return what each part is about, by its name."""
-    fields = dataclasses.fields(Settings)
-    return {field.name: field.metadata["title"] for field in fields if "title" in field.metadata}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a flag for every setting, grouped by part."""
-    groups = {"": parser.add_argument_group("settings")}
-    for part, title in titles().items():
-        groups[part] = parser.add_argument_group(title.lower())
+    titles = {"": "The process"} | titles_of(Settings)
+    groups = {name: parser.add_argument_group(title) for name, title in titles.items()}
     groups[""].add_argument("--config", metavar="FILE", help="A TOML file with settings.")
-    for name in names():
-        help_ = name.declaration.help.replace("%", "%%")
-        groups[name.part].add_argument(
-            name.flag,
-            metavar="|".join(name.declaration.choices) or name.kind_word(),
-            help=f"{help_} [{_shown(name)}]",
+    for known in names():
+        text = f"{known.declaration.help} [{known.shown_default()}]"
+        groups[known.part].add_argument(
+            known.flag, metavar=known.value_word(), help=text.replace("%", "%%")
         )
 
 
@@ -202,80 +120,102 @@ def load(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Set
     Raises:
         SettingsError: a name or a value cannot be used.
     """
-    known = {(name.part, name.field): name for name in names()}
     config = flags.get("config") or environment.get(_CONFIG)
-    values = _from_file(Path(config), known) if config else {}
+    values = _from_file(Path(config)) if config else {}
     values |= _from_environment(environment)
-    for key, name in known.items():
+    values |= _from_flags(flags)
+    return _safe(_composed(values))
+
+
+def _composed(values: _Values) -> Settings:
+    def of(wanted: str) -> dict[str, Any]:
+        return {field: value for (part_, field), value in values.items() if part_ == wanted}
+
+    try:
+        parts = {name: settings(**of(name)) for name, settings in parts_of(Settings).items()}
+    except ValueError as error:
+        # What a part refuses by itself: values that do not go together.
+        raise SettingsError(str(error)) from None
+    return Settings(**of(""), **parts)
+
+
+def _from_flags(flags: Mapping[str, str | None]) -> _Values:
+    values: _Values = {}
+    for name in names():
         text = flags.get(name.flag[2:].replace("-", "_"))
         if text is not None:
-            values[key] = name.parse(text)
-    checked = {key: known[key].check(value) for key, value in values.items()}
-    try:
-        parts = {
-            part: kind(**{field: value for (of, field), value in checked.items() if of == part})
-            for part, kind in _parts()
-        }
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    top = {field: value for (of, field), value in checked.items() if not of}
-    return _checked(Settings(**top, **parts))
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[tuple[str, str], Any]:
-    by_variable = {name.variable: name for name in names()}
-    values = {}
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable == _CONFIG:
-            continue
-        name = by_variable.get(variable)
-        if name is None:
-            raise SettingsError(_unknown("environment variable", variable, by_variable))
-        values[name.part, name.field] = name.parse(text)
+            values[name.part, name.field] = name.parse(text, name.flag)
     return values
 
 
-def _from_file(path: Path, known: Mapping[tuple[str, str], Name]) -> dict[tuple[str, str], Any]:
+def _from_environment(environment: Mapping[str, str]) -> _Values:
+    by_variable = {name.variable: name for name in names()}
+    values: _Values = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable == _CONFIG:
+            continue
+        if _SERVICE_ADDRESS.match(text) or _SERVICE_LINK.search(variable):
+            continue
+        name = by_variable.get(variable)
+        if name is None:
+            raise SettingsError(unknown("environment variable", variable, by_variable))
+        values[name.part, name.field] = name.parse(text, variable)
+    return values
+
+
+def _from_file(path: Path) -> _Values:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
-    values: dict[tuple[str, str], Any] = {}
-    parts = titles()
+    parts = titles_of(Settings)
+    given: dict[str, Any] = {}
     for key, value in tables.items():
-        if isinstance(value, dict) and key in parts:
-            values |= {(key, field): item for field, item in value.items()}
+        if key not in parts:
+            given[key] = value
+        elif isinstance(value, dict):
+            given |= {f"{key}.{field}": item for field, item in value.items()}
         else:
-            values["", key] = value
-    for part, field in values:
-        if (part, field) not in known:
-            spelled = [f"{p}.{f}" if p else f for p, f in known] + list(parts)
-            wrong = f"{part}.{field}" if part else field
-            raise SettingsError(f"{path}: " + _unknown("setting", wrong, spelled))
+            raise SettingsError(f"{path}: {key} is a table: write [{key}] and its settings below")
+    by_key = {name.key: name for name in names()}
+    values: _Values = {}
+    for key, value in given.items():
+        name = by_key.get(key)
+        if name is None:
+            raise SettingsError(f"{path}: {unknown('setting', key, [*by_key, *parts])}")
+        values[name.part, name.field] = name.check(value, f"{path}: {key}")
     return values
 
 
-def _unknown(what: str, name: str, known: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"there is no {what} {name}; the nearest is {near[0]}"
-
-
-def nearest_flag(flag: str) -> str:
-    """Return the flag that is spelled most like ``flag``."""
-    flags = [name.flag for name in names()] + ["--config"]
-    return difflib.get_close_matches(flag, flags, n=1, cutoff=0.0)[0]
-
-
-def _checked(settings: Settings) -> Settings:
+def _safe(settings: Settings) -> Settings:
     """Refuse what is understood but must not or cannot be done."""
-    if settings.store != "memory://":
+    _refuse_other_stores(settings.store)
+    _refuse_strangers(settings.host)
+    taken: dict[int, str] = {}
+    for flag in ("--ws-port", "--mcp-port", "--monitoring-port"):
+        port = getattr(settings, flag[2:].replace("-", "_"))
+        if port and port in taken:
+            raise SettingsError(
+                f"{taken[port]} and {flag} are both {port}; each needs a port of its own"
+            )
+        taken[port] = flag
+    return settings
+
+
+def _refuse_other_stores(store: str) -> None:
+    if store != "memory://":
+        # The scheme only: the rest of the address may hold a password.
+        scheme, found, _ = store.partition("://")
+        shown = f"{scheme}://..." if found else "..."
         raise SettingsError(
-            f"--store {settings.store!r} is not served by this version: it keeps everything in "
+            f"--store {shown} is not served by this version: it keeps everything in "
             "memory (memory://), in one process"
         )
-    host = settings.host
+
+
+def _refuse_strangers(host: str) -> None:
     try:
         is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -286,53 +226,3 @@ def _checked(settings: Settings) -> Settings:
             "credentials. Keep 127.0.0.1, and let others in through something on this machine "
             "that checks who comes: an SSH tunnel, or a reverse proxy with a log-in"
         )
-    return settings
-
-
-def table() -> str:
-    """Return all settings as Markdown tables, one for each part."""
-    lines: list[str] = []
-    part: str | None = None
-    for name in names():
-        if name.part != part:
-            part = name.part
-            lines += ["", f"**{titles().get(part, 'The process')}**", ""]
-            lines += ["| flag | default | |", "|---|---|---|"]
-        lines.append(f"| `{name.flag}` | {_shown(name)} | {name.declaration.help} |")
-    return "\n".join(lines[1:])
-
-
-def _shown(name: Name) -> str:
-    value = name.default
-    if value in ("", ()):
-        return "none"
-    unit = name.declaration.unit
-    if unit == "bytes" and value >= 1024:  # noqa: PLR2004 - a KiB
-        mib, rest = divmod(value, 1024 * 1024)
-        return f"{mib} MiB" if not rest else f"{value // 1024} KiB"
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    if isinstance(value, float):
-        text = f"{value:,g}" if value < 1e6 else f"{value:,.0f}"  # noqa: PLR2004 - no exponent
-    return f"{text} {unit}".rstrip()
-
-
-def main(arguments: list[str]) -> int:
-    """Write the table in the README anew, or with ``--check`` see whether it is current."""
-    path = Path("README.md")
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_MARKS[0])
-    _, end, after = rest.partition(_MARKS[1])
-    if not begin or not end:
-        print(f"README.md lacks the marks {_MARKS[0]} and {_MARKS[1]}", file=sys.stderr)
-        return 1
-    current = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
-    if "--check" in arguments:
-        if text != current:
-            print("the settings table in README.md is stale: make docs", file=sys.stderr)
-        return int(text != current)
-    path.write_text(current, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
