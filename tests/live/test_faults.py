@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
@@ -407,3 +408,29 @@ async def test_readiness_fails_before_anybody_is_refused() -> None:
                 assert isinstance(person, Person)
             async with caller_at(gateway.mcp_port) as caller:
                 assert isinstance(caller, Caller)
+
+
+async def test_memory_does_not_grow_with_what_has_passed() -> None:
+    """Rounds of questions over fresh connections: after the first, memory stays where it is."""
+
+    async def ask_one(gateway: GatewayProcess, number: int) -> None:
+        result = await ask(gateway, f"{number} " + "x" * 2000)
+        assert text_of(result) == "noted"
+
+    async def round_of(gateway: GatewayProcess) -> int:
+        async with person_at(gateway.ws_port) as person, trio.open_nursery() as nursery:
+            for number in range(400):
+                nursery.start_soon(ask_one, gateway, number)
+            shown = [await person.question() for _ in range(400)]
+            for question in shown:
+                assert await person.answer(question, "noted") == "accepted"
+        return psutil.Process(gateway.process.pid).memory_info().rss
+
+    with (
+        running_gateway("--drain-settle-seconds", "0", "--memory-answers", "100") as gateway,
+        trio.fail_after(PATIENCE),
+    ):
+        first = await round_of(gateway)
+        sizes = [await round_of(gateway) for _ in range(5)]
+    # 400 questions of 2 KB kept in each round would be 4 MB more after five of them.
+    assert max(sizes) - first < 2 * 1024 * 1024, (first, sizes)
