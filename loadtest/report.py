@@ -169,7 +169,8 @@ def _processor() -> str:
 
 
 def _build() -> str:
+    # What configure was told; distributions that optimize by other means do not show.
     arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
     optimized = "with" if "--enable-optimizations" in arguments else "without"
     linked = "with" if "--with-lto" in arguments else "without"
-    return f"built {optimized} PGO, {linked} LTO"
+    return f"configured {optimized} PGO (--enable-optimizations), {linked} LTO"
