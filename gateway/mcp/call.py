@@ -8,6 +8,7 @@ caller gave it is only echoed, as a thousand callers may all use 1.
 from __future__ import annotations
 
 import enum
+import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, final
 
 import msgspec
@@ -74,70 +75,46 @@ class Waiting(Protocol):
 
 
 @final
-class Call:
-    """One request: who asked what, and the one way to answer."""
+class Call(msgspec.Struct, eq=False):
+    """One request: who asked what, and the one way to answer.
 
-    __slots__ = (
-        "_departure",
-        "_exchange",
-        "_last_progress",
-        "_ledger",
-        "_stream_id",
-        "_waiting",
-        "done",
-        "id",
-        "key",
-        "label",
-        "meta",
-        "method",
-        "params",
-        "principal",
-        "progress_token",
-        "question_id",
-        "revision",
-        "session",
-        "started",
-    )
+    A struct for its speed: one is made for every request.
+    """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made in two places, with all of it at hand
-        self,
-        ledger: Ledger,
-        exchange: Exchange,
-        revision: Revision,
-        principal: Principal,
-        request_id: jsonrpc.RequestId,
-        method: str,
-        params: dict[str, Any],
-        started: float,
-    ) -> None:
-        ledger.active += 1
-        self._ledger = ledger
-        self._exchange = exchange
-        self.revision = revision
-        self.principal = principal
-        self.id = request_id
-        self.method = method
-        self.params = params
-        self.started = started
-        #: The caller's session; ``None`` where the revision has none.
-        self.session: McpSession | None = None
-        #: Where the ledger keeps it.
-        self.key: Key | None = None
-        meta = params.get("_meta")
-        self.meta: dict[str, Any] = meta if type(meta) is dict else _NO_META
+    ledger: Ledger
+    exchange: Exchange
+    revision: Revision
+    principal: Principal
+    #: What its caller named it; only echoed.
+    id: jsonrpc.RequestId
+    method: str
+    params: dict[str, Any]
+    started: float
+    #: The caller's session; ``None`` where the revision has none.
+    session: McpSession | None = None
+    #: Where the ledger keeps it.
+    key: Key | None = None
+    #: What metrics call the thing that is called: a tool's name.
+    label: str = ""
+    #: The question whose outcome is this call's result, once it has one.
+    question_id: str = ""
+    done: bool = False
+    waiting: Waiting | None = None
+    departure: Departure | None = None
+    stream_id: str = ""
+    last_progress: float = -math.inf
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the request says about itself (``params._meta``)."""
+        meta = self.params.get("_meta")
+        return meta if type(meta) is dict else _NO_META
+
+    @property
+    def progress_token(self) -> str | int | None:
+        """Under which token the caller wants to hear of progress, if it does."""
         token = self.meta.get("progressToken")
-        self.progress_token: str | int | None = (
-            token if type(token) is str or type(token) is int else None
-        )
-        #: What metrics call the thing that is called: a tool's name.
-        self.label = ""
-        #: The question whose outcome is this call's result, once it has one.
-        self.question_id = ""
-        self.done = False
-        self._waiting: Waiting | None = None
-        self._departure: Departure | None = None
-        self._stream_id = ""
-        self._last_progress = float("-inf")
+        return token if type(token) is str or type(token) is int else None
 
     # -- for handlers
 
@@ -157,23 +134,23 @@ class Call:
             return
         self.done = True
         # Reference cycles would leave the work to the garbage collector.
-        self._waiting = None
-        self._ledger.leave(self, "success")
-        self._exchange.deliver(self.revision.reply(jsonrpc.id_bytes(self.id), result))
+        self.waiting = None
+        self.ledger.leave(self, "success")
+        self.exchange.deliver(self.revision.reply(jsonrpc.id_bytes(self.id), result))
 
     def refuse(self, error: jsonrpc.RpcError) -> None:
         """Answer with an error."""
         if self.done:
             return
         self.done = True
-        self._waiting = None
-        self._ledger.leave(self, "error")
+        self.waiting = None
+        self.ledger.leave(self, "error")
         payload = jsonrpc.error_bytes(
             jsonrpc.id_bytes(self.id), error.code, error.message, error.data
         )
         status = error.status or self.revision.status(error.code)
         headers = jsonrpc.RETRY if error.code == jsonrpc.BUSY else ()
-        self._exchange.deliver(payload, status, headers)
+        self.exchange.deliver(payload, status, headers)
 
     def wait_for(self, waiting: Waiting, question_id: str = "") -> None:
         """Say what the result depends on; it hears when nobody wants it any more.
@@ -181,20 +158,20 @@ class Call:
         With ``question_id`` a stream of this call can be resumed: the outcome of
         that question is its reply.
         """
-        if self._departure is not None:
-            waiting.departed(self._departure)
+        if self.departure is not None:
+            waiting.departed(self.departure)
             return
-        self._waiting = waiting
+        self.waiting = waiting
         self.question_id = question_id
-        if question_id and self._stream_id:
-            self._ledger.remember(self, self._stream_id)
+        if question_id and self.stream_id:
+            self.ledger.remember(self, self.stream_id)
 
     def progress(self, progress: Progress) -> bool:
         """Tell the caller how far this is, if it asked to know. Returns whether it was told."""
         if self.done:
             return False
         payload = self._progress_payload(progress)
-        return payload is not None and self._exchange.notify(payload)
+        return payload is not None and self.exchange.notify(payload)
 
     def log(self, level: str, data: object, logger: str = "") -> bool:
         """Send a log message, if the caller wants those of this level."""
@@ -204,24 +181,24 @@ class Call:
         params: dict[str, Any] = {"level": level, "data": data}
         if logger:
             params["logger"] = logger
-        return self._exchange.notify(jsonrpc.notification_bytes("notifications/message", params))
+        return self.exchange.notify(jsonrpc.notification_bytes("notifications/message", params))
 
     @property
     def departed(self) -> bool:
         """Whether nobody waits for the result any more."""
-        return self._departure is not None
+        return self.departure is not None
 
     # -- for the exchange and the endpoint
 
     def take_revision(self, revision: Revision) -> None:
         """Follow the revision of the session, now that this is known."""
         self.revision = revision
-        self._exchange.revision = revision
+        self.exchange.revision = revision
 
     def cancel(self) -> None:
         """The caller takes the request back: no reply is owed."""
         if not self.done:
-            exchange = self._exchange
+            exchange = self.exchange
             self._depart(Departure.CANCELLED)
             exchange.end()
 
@@ -232,22 +209,22 @@ class Call:
 
     def streaming(self, stream_id: str) -> None:
         """The reply will come on a stream."""
-        self._stream_id = stream_id
+        self.stream_id = stream_id
         if stream_id and self.question_id:
-            self._ledger.remember(self, stream_id)
+            self.ledger.remember(self, stream_id)
 
     def progress_bytes(self) -> bytes | None:
         """Return the next progress notification, if there is anything to tell."""
-        if self.progress_token is None or self._waiting is None or self.done:
+        if self.progress_token is None or self.waiting is None or self.done:
             return None
-        progress = self._waiting.progress()
+        progress = self.waiting.progress()
         return None if progress is None else self._progress_payload(progress)
 
     def _progress_payload(self, progress: Progress) -> bytes | None:
         # It MUST increase with each notification.
-        if self.progress_token is None or progress.done <= self._last_progress:
+        if self.progress_token is None or progress.done <= self.last_progress:
             return None
-        self._last_progress = progress.done
+        self.last_progress = progress.done
         params: dict[str, Any] = {"progressToken": self.progress_token, "progress": progress.done}
         if progress.total is not None:
             params["total"] = progress.total
@@ -257,8 +234,8 @@ class Call:
 
     def _depart(self, departure: Departure) -> None:
         self.done = True
-        self._departure = departure
-        self._ledger.leave(self, departure.value)
-        waiting, self._waiting = self._waiting, None
+        self.departure = departure
+        self.ledger.leave(self, departure.value)
+        waiting, self.waiting = self.waiting, None
         if waiting is not None:
             waiting.departed(departure)

@@ -76,6 +76,7 @@ class Dispatcher:
     ) -> Call:
         """Make the call that a message asks for, as a part of an exchange."""
         assert message.id is not None
+        self._ledger.active += 1
         call = Call(
             self._ledger,
             exchange,

@@ -78,18 +78,13 @@ class MalformedError(Exception):
 
 
 @final
-class Message:
+class Message(msgspec.Struct, eq=False):
     """One request, notification or response. ``params`` is not to be changed."""
 
-    __slots__ = ("id", "kind", "method", "params")
-
-    def __init__(
-        self, kind: Kind, request_id: RequestId | None, method: str, params: dict[str, Any]
-    ) -> None:
-        self.kind = kind
-        self.id = request_id
-        self.method = method
-        self.params = params
+    kind: Kind
+    id: RequestId | None
+    method: str
+    params: dict[str, Any]
 
 
 def decode(body: bytes) -> object:

@@ -87,66 +87,61 @@ def _ending(question: Question, outcome: Outcome) -> str:
 
 
 @final
-class QuestionWait:
+class QuestionWait(msgspec.Struct, eq=False):
     """A call that waits for the outcome of one question."""
 
-    __slots__ = ("_call", "_on_cancelled", "_question", "_router", "_timer")
-
-    def __init__(
-        self, call: Call, router: Router, on_cancelled: Callable[[Question, Call], None] | None
-    ) -> None:
-        self._call = call
-        self._router = router
-        self._on_cancelled = on_cancelled
-        self._question: Question | None = None
-        self._timer: Timer[Callable[[], None]] | None = None
+    call: Call
+    router: Router
+    on_cancelled: Callable[[Question, Call], None] | None
+    question: Question | None = None
+    timer: Timer[Callable[[], None]] | None = None
 
     def begin(self, question: Question) -> None:
         """The question is open: wait for it."""
-        self._question = question
-        self._call.wait_for(self, question.id)
+        self.question = question
+        self.call.wait_for(self, question.id)
 
     def limit(self, timers: Timers[Callable[[], None]], seconds: float) -> None:
         """Wait no longer than this, and then say that it is still open."""
-        self._timer = timers.arm(seconds, self._enough)
+        self.timer = timers.arm(seconds, self._enough)
 
     def settled(self, question: Question, outcome: Outcome) -> None:
         """Hear the outcome; see `gateway.router.Waiter`."""
         self._disarm()
-        call = self._call
+        call = self.call
         if not call.done:
             call.finish(outcome_result(question, outcome, self._online(question)))
 
     def departed(self, departure: Departure) -> None:
         """Nobody waits any more; see `gateway.mcp.call.Waiting`."""
         self._disarm()
-        question = self._question
+        question = self.question
         assert question is not None
-        self._router.forget(question.id, self)
-        if departure is Departure.CANCELLED and self._on_cancelled is not None:
-            self._on_cancelled(question, self._call)
+        self.router.forget(question.id, self)
+        if departure is Departure.CANCELLED and self.on_cancelled is not None:
+            self.on_cancelled(question, self.call)
 
     def progress(self) -> Progress | None:
         """Return how long this has waited, of how long at most."""
-        question = self._question
+        question = self.question
         assert question is not None
         online = self._online(question)
         return Progress(
-            round(max(0.0, self._router.clock() - question.created_at), 3),
+            round(max(0.0, self.router.clock() - question.created_at), 3),
             round(question.deadline - question.created_at, 3),
             f"waiting for a person, {online} {'frontend' if online == 1 else 'frontends'} online",
         )
 
     def _online(self, question: Question) -> int:
-        return len(self._router.hub.matching(question.tenant, question.audience))
+        return len(self.router.hub.matching(question.tenant, question.audience))
 
     def _enough(self) -> None:
-        question = self._question
-        if question is not None and not self._call.done:
-            self._router.forget(question.id, self)
-            self._call.finish(open_result(question, self._online(question)))
+        question = self.question
+        if question is not None and not self.call.done:
+            self.router.forget(question.id, self)
+            self.call.finish(open_result(question, self._online(question)))
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help="What to ask.")
     parser.add_argument("--choice", action="append", default=[], help="An answer to pick; repeat.")
     parser.add_argument("--context", default="", help="What people should know to answer.")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="How long to wait [300].")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="How long to wait [300]."
+    )
     parser.add_argument("--audience", metavar="KIND:NAME", help="user:ann, group:ops, frontend:id.")
     parser.add_argument("--delivery", choices=("all", "one"), help="Ask everybody, or one by one.")
     parser.add_argument("--idempotency-key", metavar="KEY", help="Joins an earlier ask with it.")
@@ -66,6 +69,16 @@ def main(options: argparse.Namespace) -> int:
     return _STATUS.get(state, _FAILED)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError(f"takes a number of seconds, not {text!r}")
+    return seconds
+
+
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return the tool's arguments that were given."""
     arguments: dict[str, Any] = {"question": options.question}
@@ -84,6 +97,11 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
         if not colon or not name:
             raise AskError(f"--audience takes KIND:NAME such as user:ann, not {options.audience!r}")
         arguments["audience"] = {"kind": kind, "name": name}
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # Python keeps a byte that is not UTF-8 as half a surrogate pair.
+        raise AskError("what was typed is not UTF-8; set the terminal to it") from None
     return arguments
 
 
@@ -117,6 +135,8 @@ async def _ask(url: str, arguments: dict[str, Any]) -> dict[str, Any]:
             client.stream("POST", url, json=message, headers=headers) as response,
         ):
             return await _read(response)
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise AskError(f"--url {url} cannot be used: {error}") from None
     except httpx.ConnectError:
         raise AskError(
             f"no gateway answers at {url}; start one with frontend-router serve, or name "
@@ -127,31 +147,34 @@ async def _ask(url: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(response: httpx.Response) -> dict[str, Any]:
-    if response.headers.get("content-type", "").startswith("text/event-stream"):
+    try:
+        if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            return _result(json.loads(await response.aread()))
         async for message in _messages(response):
             if "method" in message:
                 _show_progress(message)
             else:
                 return _result(message)
-        raise AskError("the gateway ended the connection without an answer; ask again")
-    body = await response.aread()
-    try:
-        return _result(json.loads(body))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise AskError(f"this is no gateway: HTTP {response.status_code}") from None
+    raise AskError("the gateway ended the connection without an answer; ask again")
 
 
 async def _messages(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yield what each event carries (WHATWG HTML, server-sent events)."""
-    data: list[str] = []
-    async for line in response.aiter_lines():
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            text = "\n".join(data)
-            data = []
-            if text:
-                yield json.loads(text)
+    """Yield what each event carries (WHATWG HTML, server-sent events; lines end as ours do)."""
+    data: list[bytes] = []
+    unended = b""
+    async for chunk in response.aiter_bytes():
+        # Not by httpx's lines: those end at U+2028 and the like, which an answer may contain.
+        *lines, unended = (unended + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line.rstrip(b"\r") and data:
+                text = b"\n".join(data)
+                data = []
+                if text.strip():
+                    yield json.loads(text)
 
 
 def _result(message: dict[str, Any]) -> dict[str, Any]:
@@ -159,6 +182,8 @@ def _result(message: dict[str, Any]) -> dict[str, Any]:
         error = message["error"]
         raise AskError(error["message"] if isinstance(error, dict) else str(error))
     result: dict[str, Any] = message["result"]
+    if not isinstance(result["content"], list):
+        raise TypeError(result)
     return result
 
 

@@ -31,6 +31,7 @@ def _ledger(limit: int = 10) -> tuple[Ledger, list[tuple[Call, str]]]:
 def _call(ledger: Ledger, request_id: str | int) -> Call:
     principal = Principal("t", "s")
     parts: tuple[Any, ...] = (_Exchange(), _Revision(), principal, request_id, "m", {}, 0.0)
+    ledger.active += 1
     return Call(ledger, *parts)
 
 
