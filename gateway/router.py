@@ -408,7 +408,7 @@ class Router:
     async def wait_until_nobody_waits(self) -> None:
         """Return when every waiter has heard its outcome."""
         # Once in a process: an event would cost every question something.
-        while any(offer.waiters for offer in self._offers.values()):  # noqa: ASYNC110
+        while any(offer.waiters for offer in self._offers.values()):  # noqa: ASYNC110 - no hurry
             await trio.sleep(_SWEEP_SECONDS)
 
     async def tell_waiters_to_come_back(self) -> None:

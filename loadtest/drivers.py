@@ -62,7 +62,7 @@ class Caller:
         now = time.perf_counter()
         tally = self._load.tally
         # Once as the id of the call, once at least as the text of the answer.
-        if data.count(self._token) < 2:  # noqa: PLR2004
+        if data.count(self._token) < 2:  # noqa: PLR2004 - both of it
             tally.crossed += 1
         else:
             tally.answered += 1

@@ -216,7 +216,7 @@ class Connection:
         self.outbox_bytes = 0
         self._disarm()
         sock.close()
-        self._owner._lost(self)  # noqa: SLF001
+        self._owner._lost(self)  # noqa: SLF001 - its other half
 
     def _want(self, interest: int) -> None:
         sock = self._socket
@@ -407,7 +407,7 @@ class Connections:
     async def wait_until_sent(self) -> None:
         """Return when nothing that was written still waits for its peer."""
         # Once in a process: an event would cost every send something.
-        while any(connection.outbox_bytes for connection in self._open):  # noqa: ASYNC110
+        while any(connection.outbox_bytes for connection in self._open):  # noqa: ASYNC110 - at the end only
             await trio.sleep(_TICK_SECONDS)
 
     def statistics(self) -> ConnectionStatistics:
@@ -449,9 +449,9 @@ class Connections:
                 continue
             try:
                 if events & READ:
-                    target._readable()  # noqa: SLF001
+                    target._readable()  # noqa: SLF001 - its other half
                 if events & WRITE:
-                    target._flush()  # noqa: SLF001
+                    target._flush()  # noqa: SLF001 - its other half
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(target, error)
         self.flush()
@@ -468,7 +468,7 @@ class Connections:
             unsent, self.unsent = self.unsent, []
             for connection in unsent:
                 try:
-                    connection._flush()  # noqa: SLF001
+                    connection._flush()  # noqa: SLF001 - its other half
                 except Exception as error:  # noqa: BLE001 - the connection boundary
                     self._failed(connection, error)
         self.in_turn = False
@@ -514,7 +514,7 @@ class Connections:
 
     def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
         count = self._by_address.get(peer, 0)
-        sock.setblocking(False)  # noqa: FBT003
+        sock.setblocking(False)  # noqa: FBT003 - as above
         if len(self._open) >= self.settings.maximum or count >= self.settings.per_address:
             self.refused += 1
             _refuse(sock, listener.refusal)

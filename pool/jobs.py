@@ -148,5 +148,5 @@ def name_of(job: Step) -> str:
     return getattr(job, "__qualname__", repr(job))
 
 
-def _never_called() -> NoReturn:  # pragma: no cover
+def _never_called() -> NoReturn:  # pragma: no cover - as its name says
     raise AssertionError

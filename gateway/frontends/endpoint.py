@@ -193,7 +193,7 @@ class FrontendsEndpoint:
         if head.method != "GET" or not head.keep_alive or response.status_code != 101:  # noqa: PLR2004 - HTTP
             version = head.headers.get(b"sec-websocket-version", b"13")
             responder.respond(
-                426 if response.status_code == 426 or version != b"13" else 400,  # noqa: PLR2004
+                426 if response.status_code == 426 or version != b"13" else 400,  # noqa: PLR2004 - HTTP
                 _problem("This is a WebSocket, version 13: open it with ws:// from a frontend."),
                 headers=((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
             )

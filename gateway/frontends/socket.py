@@ -191,7 +191,7 @@ class FrontendSocket:
         endpoint.metrics.message("in", messages.NAMES[kind], len(payload))
         if kind is messages.UserResponse:
             step = self._respond(message)  # type: ignore[arg-type]  # kind says so
-            self._start(step, message.request_id)  # type: ignore[union-attr]
+            self._start(step, message.request_id)  # type: ignore[union-attr]  # so it has one
         else:
             self._rarer(message)
 
