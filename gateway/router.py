@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, Protocol, cast, final
 
 import msgspec
@@ -537,11 +538,11 @@ class Router:
 
     def _pass_on_unseen(self, now: float) -> None:
         """With delivery one: what nobody looked at in time is shown to the next one."""
-        while self._unseen:
-            offer = next(iter(self._unseen))
+        for offer in list(islice(self._unseen, _EXPIRED_PER_SWEEP)):
             if offer.offered_at + self.settings.unseen_seconds > now:
                 return
-            del self._unseen[offer]
+            if self._unseen.pop(offer, self) is self:
+                continue
             for holder in list(offer.holders):
                 if len(self.hub.matching(holder.tenant, offer.question.audience)) == 1:
                     # There is no next one; it may still be seen.

@@ -75,17 +75,18 @@ class Timers(Generic[T]):
     def due(self, now: float) -> Iterator[T]:
         """Move the time to ``now`` and yield what is due, earliest tick first.
 
-        Use each as it comes: one may cancel another that is due as well. What
-        is not taken from the iterator stays due.
+        Within one tick the order is not defined. Use each as it comes: one may
+        cancel another that is due as well. What is not taken from the iterator
+        stays due.
         """
         self.time = max(now, self.time)
         current = int(self.time * self._per_second)
         while self._slots and self._slots[0] <= current:
             bucket = self._buckets[self._slots[0]]
             while bucket:
-                timer = next(iter(bucket))
-                del bucket[timer]
-                yield timer.item
+                # From the end: taking the first of a dict walks over all that were
+                # taken before.
+                yield bucket.popitem()[0].item
             del self._buckets[heappop(self._slots)]
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ their time or until newer ones need the room, sessions end when idle.
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import final
@@ -98,7 +99,9 @@ class MemoryStore:
         self._settings = settings
         self._clock = clock
         self._open: dict[str, _Record] = {}
-        self._settled: dict[str, _Record] = {}
+        # Oldest first. A plain dict would look at every entry that was ever taken
+        # from its front before it finds the first that is left.
+        self._settled: OrderedDict[str, _Record] = OrderedDict()
         self._by_tenant: dict[str, dict[str, _Record]] = {}
         self._by_session: dict[str, int] = {}
         self._by_key: dict[tuple[str, str, str], str] = {}
@@ -106,7 +109,7 @@ class MemoryStore:
         self._bytes = 0
         self._evicted = 0
         self._sessions: dict[str, tuple[McpSession, float]] = {}
-        self._drafts: dict[tuple[str, str], tuple[str, Draft]] = {}
+        self._drafts: OrderedDict[tuple[str, str], tuple[str, Draft]] = OrderedDict()
         self._present: dict[str, dict[str, Presence]] = {}
 
     async def admit(self, question: Question) -> Admission:
@@ -173,7 +176,7 @@ class MemoryStore:
         if draft.text:
             self._drafts[key] = (tenant, draft)
             if len(self._drafts) > self._settings.drafts:
-                del self._drafts[next(iter(self._drafts))]
+                self._drafts.popitem(last=False)
 
     async def drafts(self, tenant: str, owner: str) -> Sequence[Draft]:
         """Return the owner's drafts for open questions."""
@@ -285,8 +288,7 @@ class MemoryStore:
 
     def _evict(self) -> None:
         """Forget the question that was settled first."""
-        question_id = next(iter(self._settled))
-        record = self._settled.pop(question_id)
+        _, record = self._settled.popitem(last=False)
         self._bytes -= record.size
         self._evicted += 1
         if record.question.idempotency_key:

@@ -11,6 +11,7 @@ It refuses to decide anything about questions: that is the router's.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -64,7 +65,7 @@ class FrontendSocket:
         self._connection = connection
         self._unfinished: UnfinishedFrame | None = None
         self._strange: StrangeFrames | None = None
-        self._backlog: dict[str, None] | None = None
+        self._backlog: OrderedDict[str, None] | None = None
         self._drafts: dict[str, str] | None = None
         self._unusable = 0
         self._heard = endpoint.timers.now()
@@ -118,8 +119,7 @@ class FrontendSocket:
             if self._connection.outbox_bytes > _HIGH_WATER:
                 self._connection.tell_when_drained = True
                 return
-            question_id = next(iter(backlog))
-            del backlog[question_id]
+            question_id, _ = backlog.popitem(last=False)
             offer = self.offers.get(question_id)
             if offer is not None:
                 self._show(offer)
@@ -142,7 +142,7 @@ class FrontendSocket:
         """Show a question, now or as soon as the socket takes it."""
         if self._backlog is not None or self._connection.outbox_bytes > _HIGH_WATER:
             if self._backlog is None:
-                self._backlog = {}
+                self._backlog = OrderedDict()
                 self._connection.tell_when_drained = True
             self._backlog[offer.question.id] = None
             return
