@@ -8,12 +8,16 @@ whose number comes before a colon.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import secrets
 import sys
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, final
+from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
@@ -27,7 +31,17 @@ _HELP: Final = """\
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 20.0
 _TERMINAL_CODES: Final = (*range(3500, 4000), *range(4500, 5000), 1002, 1003, 1007, 1008, 1009)
+# A gateway of the first generation acknowledges nothing.
+_LONGEST_WITHOUT_ACK: Final = 10.0
+_CHUNK_BYTES: Final = 65_536
 _FAILED: Final = 1
+# What agents and people write must not steer the terminal.
+_CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
+_PLAIN: Final = dict.fromkeys(_CONTROLS, "\N{REPLACEMENT CHARACTER}") | {
+    ord("\t"): "\t",
+    ord("\n"): "\n",
+    ord("\r"): "",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Show questions and send answers until the end of input. Returns the exit status."""
-    inbox = Inbox(print)
+    problem = _unusable(options.url)
+    if problem:
+        print(f"frontend-router: --url {options.url} cannot be used: {problem}", file=sys.stderr)
+        return _FAILED
+    inbox = Inbox(lambda text: print(text, flush=True))
     connect = {
         "type": "connect",
         "frontend_id": f"terminal-{secrets.token_hex(8)}",
@@ -50,12 +68,22 @@ def main(options: argparse.Namespace) -> int:
     terminal = _Terminal(options.url, connect, inbox, once=options.once)
     try:
         trio.run(terminal.run)
-    except KeyboardInterrupt:
-        return 0
+    except* KeyboardInterrupt:
+        pass  # the way to leave; it comes in a group, as it passed a nursery
     if terminal.problem:
         print(f"frontend-router: {terminal.problem}", file=sys.stderr)
         return _FAILED
     return 0
+
+
+def _unusable(url: str) -> str:
+    """Return why a URL cannot be a gateway's WebSocket, or nothing."""
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError as error:
+        return str(error)
+    return "" if is_usable else "it takes ws://HOST:PORT/ws"
 
 
 @final
@@ -63,12 +91,15 @@ class Inbox:
     """The open questions, in order, and what a typed line means. Knows no sockets."""
 
     def __init__(self, show: Callable[[str], object]) -> None:
-        self._show = show
+        self._print = show
         self._questions: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, int] = {}
         self._count = 0
         #: Answers that the gateway accepted.
         self.accepted = 0
+
+    def _show(self, text: str) -> None:
+        self._print(text.translate(_PLAIN))
 
     def take(self, frame: dict[str, Any]) -> None:
         """Act on a frame of the gateway's; Go's server sends some without a type."""
@@ -104,13 +135,13 @@ class Inbox:
             self._questions[question_id] = self._questions.pop(question_id)
             self._show(self._listing())
             return None
-        if text.startswith("/reject"):
-            reason = text.removeprefix("/reject").strip()
-            return _response(question_id, rejected=True, reason=reason)
+        command, _, reason = text.partition(" ")
+        if command == "/reject":
+            return _response(question_id, rejected=True, reason=reason.strip())
         if "schema" in question:
             return self._form(question_id, text)
         choices = question.get("choices", [])
-        if text.isdigit() and 0 < int(text) <= len(choices):
+        if text.isdecimal() and 0 < int(text) <= len(choices):
             text = choices[int(text) - 1]["value"]
         return _response(question_id, answer=text) if text else None
 
@@ -126,7 +157,7 @@ class Inbox:
 
     def _addressed(self, line: str) -> tuple[str | None, str]:
         number, colon, rest = line.partition(":")
-        if colon and number.strip().isdigit():
+        if colon and number.strip().isdecimal():
             for question_id in self._questions:
                 if self._numbers[question_id] == int(number):
                     return question_id, rest.strip()
@@ -169,9 +200,10 @@ class Inbox:
         frame = self._questions[question_id]
         asker = frame.get("from", {})
         who = asker.get("name") or asker.get("subject") or "somebody"
-        lines = [f"[{self._numbers[question_id]}] {who}{_left(frame)}: {frame['question']}"]
+        question = _indented(frame["question"])
+        lines = [f"[{self._numbers[question_id]}] {who}{_left(frame)}: {question}"]
         if frame.get("context"):
-            lines.append("    " + frame["context"].replace("\n", "\n    "))
+            lines.append("    " + _indented(frame["context"]))
         for number, choice in enumerate(frame.get("choices", []), 1):
             lines.append(f"    {number}) {choice.get('label') or choice['value']}")
         if "schema" in frame:
@@ -182,6 +214,11 @@ class Inbox:
 
 def _response(question_id: str, **fields: Any) -> dict[str, Any]:
     return {"type": "user_response", "request_id": question_id, **fields}
+
+
+def _indented(text: str) -> str:
+    """Return a text whose further lines cannot be taken for questions of their own."""
+    return text.replace("\n", "\n    ")
 
 
 def _left(frame: dict[str, Any]) -> str:
@@ -204,8 +241,9 @@ class _Terminal:
         self._connection: WebSocketConnection | None = None
         self._connected = trio.Event()
         self._welcomed = False
-        self._unanswered = 0
-        self._answered = trio.Event()
+        # The question whose answer waits for its acknowledgement, and what ends that wait.
+        self._unacknowledged = ""
+        self._news = trio.Event()
         self.problem = ""
 
     async def run(self) -> None:
@@ -236,6 +274,7 @@ class _Terminal:
                     return
             self._connection = None
             self._connected = trio.Event()
+            self._news.set()
             self._inbox.forget()
             wait = pause * (0.1 + secrets.randbelow(1000) / 1000)
             print(f"- connection lost; trying again in {wait:.1f} s", flush=True)
@@ -254,27 +293,69 @@ class _Terminal:
         while True:
             frame = json.loads(await connection.get_message())
             self._inbox.take(frame)
-            sys.stdout.flush()
-            if frame.get("type") == "response_ack":
-                self._answered.set()
-                self._answered = trio.Event()
+            if self._ends_the_wait(frame):
+                self._unacknowledged = ""
+                self._news.set()
+
+    def _ends_the_wait(self, frame: dict[str, Any]) -> bool:
+        about = frame.get("request_id", "")
+        if frame.get("type") == "error":
+            return about in ("", self._unacknowledged)
+        return frame.get("type") == "response_ack" and about == self._unacknowledged
 
     async def _type(self, scope: trio.CancelScope) -> None:
         """Send what is typed; the end of input waits for the last acknowledgement."""
         await self._connected.wait()
-        stdin = trio.wrap_file(sys.stdin)
-        async for line in stdin:
-            if line.strip() == "/quit":
-                break
+        keyboard = _Keyboard(sys.stdin.fileno())
+        while (line := await keyboard.line()) is not None and line.strip() != "/quit":
             frame = self._inbox.read(line)
-            sys.stdout.flush()
-            if frame is None:
-                continue
-            await self._connected.wait()
-            if self._connection is not None:
-                answered = self._answered
-                await self._connection.send_message(json.dumps(frame))
-                await answered.wait()
+            if frame is not None:
+                await self._send(frame)
             if self._once and self._inbox.accepted:
                 break
         scope.cancel()
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        """Send an answer, again after each reconnect, until it is known what became of it."""
+        self._unacknowledged = frame["request_id"]
+        while self._unacknowledged:
+            while self._connection is None:
+                await self._connected.wait()
+            self._news = trio.Event()
+            with trio.move_on_after(_LONGEST_WITHOUT_ACK) as patience:
+                # If it is closed, the listener sees that, too, and it is news.
+                with contextlib.suppress(ConnectionClosed):
+                    await self._connection.send_message(json.dumps(frame))
+                await self._news.wait()
+            if patience.cancelled_caught:
+                text = "sent; whether it arrived was not said"
+                ack = {"request_id": self._unacknowledged, "status": "unknown", "message": text}
+                self._inbox.take({"type": "response_ack"} | ack)
+                self._unacknowledged = ""
+
+
+@final
+class _Keyboard:
+    """Lines of a file descriptor, be it a terminal, a pipe or a file.
+
+    A read cannot be cancelled, only left behind; so it is one of the system's, as
+    `sys.stdin` has a lock that the end of the process would wait for.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: deque[bytes] = deque()
+        self._unended = b""
+
+    async def line(self) -> str | None:
+        """Return the next line, or nothing at the end of input."""
+        while not self._lines:
+            chunk = await trio.to_thread.run_sync(
+                os.read, self._descriptor, _CHUNK_BYTES, abandon_on_cancel=True
+            )
+            if not chunk:
+                last, self._unended = self._unended, b""
+                return last.decode(errors="replace") or None
+            *lines, self._unended = (self._unended + chunk).split(b"\n")
+            self._lines.extend(lines)
+        return self._lines.popleft().decode(errors="replace")
