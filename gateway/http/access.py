@@ -32,6 +32,18 @@ class Settings:
         (), "Further origins (scheme://host[:port]) whose pages may connect."
     )
 
+    def __post_init__(self) -> None:
+        """Refuse what no request could match: it would be a door that never opens."""
+        for host in self.hosts:
+            if not _HOST.fullmatch(host.lower()):
+                raise ValueError(f"access: {host!r} is no host; write a name, or name:port")
+        for origin in self.origins:
+            if _canonical(origin.lower()) is None:
+                raise ValueError(
+                    f"access: {origin!r} is no origin; write scheme://host or "
+                    "scheme://host:port, with no path"
+                )
+
 
 class Allowlist:
     """The hosts and origins that the ports of this process answer to.

@@ -62,3 +62,18 @@ def test_hosts(host: str, allowed: bool) -> None:
 )
 def test_origins(origin: str, allowed: bool) -> None:
     assert ALLOWED.allows_origin(origin) is allowed
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example/", "app.example", "https://*.example", "null", "ftp://app.example", ""],
+)
+def test_an_origin_that_no_page_has_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="is no origin; write scheme://host"):
+        Settings(origins=("https://fine.example", origin))
+
+
+@pytest.mark.parametrize("host", ["https://app.example", "app.example/", "*.example", "a b", ""])
+def test_a_host_that_no_request_names_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="is no host; write a name"):
+        Settings(hosts=("fine.example", host))
