@@ -15,32 +15,63 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import httpx
+import msgspec
 import trio
+
+from gateway.terminal.text import plain
 
 _REVISION: Final = "2026-07-28"
 _META: Final = "io.modelcontextprotocol/"
 _STATUS: Final = {"answered": 0, "timed_out": 3, "rejected": 4, "cancelled": 4}
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
+_KINDS: Final = ("user", "group", "frontend")
+_EPILOG: Final = """\
+The answer goes to standard output, everything else to standard error. Exit
+status: 0 answered, 1 failed, 3 nobody answered in time, 4 refused or cancelled.
+
+examples:
+  frontend-router ask "Ship it?" --choice yes --choice no --timeout 60
+  frontend-router ask "Which host?" --audience group:ops --context "$(cat plan.txt)"
+  answer=$(frontend-router ask "New version?") && git tag "$answer" """
 
 
 class AskError(Exception):
     """The question could not be asked or its answer not be read."""
 
 
+class _Part(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class _State(msgspec.Struct):
+    state: str = ""
+
+
+class _Result(msgspec.Struct):
+    content: list[_Part]
+    structured: _State = msgspec.field(name="structuredContent", default_factory=_State)
+
+    def text(self) -> str:
+        return "\n".join(part.text for part in self.content if part.type == "text")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = (
-        "The answer goes to standard output. Exit status: 0 answered, 1 failed, 3 nobody "
-        "answered in time, 4 refused or cancelled."
-    )
+    parser.epilog = _EPILOG
     parser.add_argument("question", help="What to ask.")
     parser.add_argument("--choice", action="append", default=[], help="An answer to pick; repeat.")
     parser.add_argument("--context", default="", help="What people should know to answer.")
     parser.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="How long to wait [300]."
     )
-    parser.add_argument("--audience", metavar="KIND:NAME", help="user:ann, group:ops, frontend:id.")
+    parser.add_argument(
+        "--audience",
+        type=_audience,
+        metavar="KIND:NAME",
+        help="Who is asked: user:ann, group:ops or frontend:ID [everyone].",
+    )
     parser.add_argument("--delivery", choices=("all", "one"), help="Ask everybody, or one by one.")
     parser.add_argument("--idempotency-key", metavar="KEY", help="Joins an earlier ask with it.")
     parser.add_argument("--json", action="store_true", help="Print the whole result as JSON.")
@@ -49,24 +80,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Ask, and print what comes back. Returns the exit status."""
+    progress = _Progress()
     try:
-        result = trio.run(_ask, options.url, _arguments(options))
+        result = trio.run(_ask, options.url, _arguments(options), progress)
+        known = msgspec.convert(result, _Result)
     except AskError as error:
-        print(f"frontend-router: {error}", file=sys.stderr)
-        return _FAILED
+        return _complain(str(error), _FAILED)
+    except msgspec.ValidationError as error:
+        return _complain(f"this is no result of ask_user: {error}", _FAILED)
     except KeyboardInterrupt:
-        # Closing the connection has taken the question back.
-        print("frontend-router: taken back", file=sys.stderr)
-        return _INTERRUPTED
-    state = result.get("structuredContent", {}).get("state", "")
-    text = "\n".join(part["text"] for part in result["content"] if part["type"] == "text")
+        # The connection is closed by now, which takes back a question without a key.
+        kept = "the question stays open: ask again with the same key"
+        return _complain(kept if options.idempotency_key else "taken back", _INTERRUPTED)
+    finally:
+        progress.clear()
+    status = _STATUS.get(known.structured.state, _FAILED)
+    is_shown = sys.stdout.isatty()
     if options.json:
-        print(json.dumps(result, ensure_ascii=False))
-    elif state == "answered":
-        print(text)
+        print(json.dumps(result, ensure_ascii=is_shown))
+    elif status:
+        _complain(known.text(), status)
     else:
-        print(f"frontend-router: {text}", file=sys.stderr)
-    return _STATUS.get(state, _FAILED)
+        print(plain(known.text()) if is_shown else known.text())
+    return status
+
+
+def _complain(text: str, status: int) -> int:
+    print(f"frontend-router: {plain(text)}", file=sys.stderr)
+    return status
 
 
 def _seconds(text: str) -> float:
@@ -74,38 +115,36 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise argparse.ArgumentTypeError(f"takes a number of seconds, not {text!r}")
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"takes a number of seconds above 0, not {text!r}")
     return seconds
+
+
+def _audience(text: str) -> dict[str, str]:
+    kind, _, name = text.partition(":")
+    if text == "everyone":
+        return {"kind": "everyone"}
+    if kind not in _KINDS or not name:
+        raise argparse.ArgumentTypeError(
+            f"takes user:NAME, group:NAME, frontend:ID or everyone, not {text!r}"
+        )
+    return {"kind": kind, "name": name}
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return the tool's arguments that were given."""
-    arguments: dict[str, Any] = {"question": options.question}
-    if options.choice:
-        arguments["choices"] = options.choice
-    if options.context:
-        arguments["context"] = options.context
-    if options.timeout is not None:
-        arguments["timeout_seconds"] = options.timeout
-    if options.delivery:
-        arguments["delivery"] = options.delivery
-    if options.idempotency_key:
-        arguments["idempotency_key"] = options.idempotency_key
-    if options.audience:
-        kind, colon, name = options.audience.partition(":")
-        if not colon or not name:
-            raise AskError(f"--audience takes KIND:NAME such as user:ann, not {options.audience!r}")
-        arguments["audience"] = {"kind": kind, "name": name}
-    try:
-        json.dumps(arguments, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        # Python keeps a byte that is not UTF-8 as half a surrogate pair.
-        raise AskError("what was typed is not UTF-8; set the terminal to it") from None
-    return arguments
+    given = {
+        "choices": options.choice,
+        "context": options.context,
+        "timeout_seconds": options.timeout,
+        "audience": options.audience,
+        "delivery": options.delivery,
+        "idempotency_key": options.idempotency_key,
+    }
+    return {"question": options.question} | {name: value for name, value in given.items() if value}
 
 
-async def _ask(url: str, arguments: dict[str, Any]) -> dict[str, Any]:
+async def _ask(url: str, arguments: dict[str, Any], progress: _Progress) -> Any:
     message = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -122,6 +161,7 @@ async def _ask(url: str, arguments: dict[str, Any]) -> dict[str, Any]:
         },
     }
     headers = {
+        "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
         "MCP-Protocol-Version": _REVISION,
         "Mcp-Method": "tools/call",
@@ -132,64 +172,73 @@ async def _ask(url: str, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         async with (
             httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
-            client.stream("POST", url, json=message, headers=headers) as response,
+            client.stream("POST", url, content=json.dumps(message), headers=headers) as response,
         ):
-            return await _read(response)
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise AskError(f"--url {url} cannot be used: {error}") from None
-    except httpx.ConnectError:
+            return await _read(response, progress)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
         raise AskError(
             f"no gateway answers at {url}; start one with frontend-router serve, or name "
             "another with --url"
         ) from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise AskError(f"--url takes an address such as http://host:8081/mcp, not {url}") from None
     except httpx.HTTPError as error:
-        raise AskError(f"the connection broke ({error}); ask again") from None
+        raise AskError(f"the connection broke ({error or type(error).__name__}); ask again") from (
+            None
+        )
 
 
-async def _read(response: httpx.Response) -> dict[str, Any]:
+async def _read(response: httpx.Response, progress: _Progress) -> Any:
     try:
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):
-            return _result(json.loads(await response.aread()))
-        async for message in _messages(response):
-            if "method" in message:
-                _show_progress(message)
-            else:
-                return _result(message)
-    except (ValueError, KeyError, TypeError):
-        raise AskError(f"this is no gateway: HTTP {response.status_code}") from None
-    raise AskError("the gateway ended the connection without an answer; ask again")
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            async for message in _messages(response):
+                if "method" not in message:
+                    return _result(message)
+                progress.show(message)
+            raise AskError("the gateway ended the connection without an answer; ask again")
+        return _result(json.loads(await response.aread()))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # Not JSON, or JSON of another shape than JSON-RPC's.
+        raise AskError(f"{response.url} is no gateway: HTTP {response.status_code}") from None
 
 
 async def _messages(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yield what each event carries (WHATWG HTML, server-sent events; lines end as ours do)."""
-    data: list[bytes] = []
-    unended = b""
-    async for chunk in response.aiter_bytes():
-        # Not by httpx's lines: those end at U+2028 and the like, which an answer may contain.
-        *lines, unended = (unended + chunk).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif not line.rstrip(b"\r") and data:
-                text = b"\n".join(data)
-                data = []
-                if text.strip():
-                    yield json.loads(text)
+    """Yield what each event carries (WHATWG HTML, server-sent events)."""
+    data: list[str] = []
+    async for line in response.aiter_lines():
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            text = "\n".join(data)
+            data = []
+            # A priming event carries an id and nothing else.
+            if text:
+                yield json.loads(text)
 
 
-def _result(message: dict[str, Any]) -> dict[str, Any]:
-    if "error" in message:
-        error = message["error"]
+def _result(message: dict[str, Any]) -> Any:
+    error = message.get("error")
+    if error is not None:
         raise AskError(error["message"] if isinstance(error, dict) else str(error))
-    result: dict[str, Any] = message["result"]
-    if not isinstance(result["content"], list):
-        raise TypeError(result)
-    return result
+    return message["result"]
 
 
-def _show_progress(message: dict[str, Any]) -> None:
-    text = message.get("params", {}).get("message", "")
-    if text and sys.stderr.isatty():
-        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
-        if "answered" in text:
-            print(file=sys.stderr)
+class _Progress:
+    """One line on a terminal that says who is waited for, gone before the answer."""
+
+    def __init__(self) -> None:
+        self._is_shown = False
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show what a progress notification says, if a person looks on."""
+        text = message.get("params", {}).get("message")
+        if isinstance(text, str) and text and sys.stderr.isatty():
+            self._is_shown = True
+            line = plain(text).replace("\n", " ")
+            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line as it was before."""
+        if self._is_shown:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+        self._is_shown = False
