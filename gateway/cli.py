@@ -153,13 +153,14 @@ def _parsers(
     parser.add_argument("--version", action="version", version=f"frontend-router {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     commands = {
-        name: subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        name: subparsers.add_parser(
+            name, help=text, description=text, formatter_class=raw, allow_abbrev=False
+        )
         for name, text in _COMMANDS.items()
     }
     for name in ("serve", "check"):
         commands[name].usage = f"frontend-router {name} [--config FILE] [--SETTING VALUE ...]"
         commands[name].epilog = _SETTINGS_EPILOG
-        commands[name].formatter_class = raw
         settings_module.add_arguments(commands[name])
     if wanted in ("ask", "answer"):
         _terminal(wanted).add_arguments(commands[wanted])

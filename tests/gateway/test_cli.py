@@ -122,7 +122,7 @@ def test_flags_are_understood_as_go_writes_them(
         ("--help", ["ask_user", "serve", "answer", "examples:", "frontend-router check --config"]),
         ("serve --help", ["[--SETTING VALUE ...]", "FRONTEND_ROUTER_WS_PORT", "The process:"]),
         ("check --help", [name.flag for name in names()]),
-        ("ask --help", ["--choice", "Exit status"]),
+        ("ask --help", ["--choice", "0 answered", "\nexamples:\n"]),
         ("answer --help", ["--user"]),
     ],
 )
