@@ -35,9 +35,10 @@ import trio
 from gateway.frontends.endpoint import FrontendsEndpoint
 from gateway.frontends.static import StaticFiles
 from gateway.http.access import Allowlist
-from gateway.http.connection import HttpConnection, Site
+from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads
 from gateway.http.messages import Handler, Head
+from gateway.http.response import Site
 from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.mcp.endpoint import McpEndpoint
@@ -49,7 +50,8 @@ from gateway.monitoring.probes import Check, Probes, Status
 from gateway.ports import allowed_connections, bound, port_of, url_host
 from gateway.router import Router
 from gateway.settings import Settings
-from pool.connections import Callback, Connection, Connections
+from pool.connection import Callback, Connection
+from pool.connections import Connections
 from pool.timers import Timers
 from pool.workers import Workers
 from session import MemoryBus, MemoryStore

@@ -11,22 +11,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, Protocol, cast, final
+from typing import Any, Final, cast, final
 
-import msgspec
 import trio
 
-from gateway.answers import InvalidSchemaError, check_schema, refusal
+from gateway.answers import refusal
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.hub import Frontend, Hub
 from gateway.ids import Ids
-from pool.settings import setting
+from gateway.offers import (
+    ACCEPTED,
+    Ack,
+    Ask,
+    Asked,
+    Notification,
+    Offer,
+    Recipient,
+    Settings,
+    Waiter,
+    check_ask,
+    lost_to,
+    refused,
+)
 from pool.workers import to_worker
 from session import Bus, Found, Settlement, Store
 from session.model import (
     EVERYONE,
     Audience,
-    Choice,
     Delivery,
     Draft,
     Outcome,
@@ -39,138 +50,6 @@ from session.model import (
 _SWEEP_SECONDS: Final = 0.25
 _EXPIRED_PER_SWEEP: Final = 500
 _OFFERS_PER_STEP: Final = 500
-_CHOICES: Final = 100
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How questions are asked and offered."""
-
-    default_seconds: float = setting(
-        300.0, "How long a question waits when its caller does not say.", unit="seconds", minimum=1
-    )
-    maximum_seconds: float = setting(
-        86_400.0,
-        "The longest a question may wait; longer is shortened to it.",
-        unit="seconds",
-        minimum=1,
-        maximum=30 * 86_400,
-    )
-    unseen_seconds: float = setting(
-        30.0,
-        "With delivery one: how long a question may stay unseen before the next frontend gets it.",
-        unit="seconds",
-        minimum=0.25,
-    )
-    question_bytes: int = setting(
-        256 * 1024, "The longest question or context.", unit="bytes", minimum=256
-    )
-    answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="bytes", minimum=256)
-    draft_bytes: int = setting(16 * 1024, "The longest draft.", unit="bytes", minimum=256)
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """What a caller wants to know. ``timeout`` is in seconds; ``None`` is the default."""
-
-    text: str
-    timeout: float | None = None
-    audience: Audience = EVERYONE
-    delivery: Delivery | None = None
-    choices: tuple[Choice, ...] = ()
-    schema: dict[str, Any] | None = None
-    context: str = ""
-    idempotency_key: str = ""
-    session_id: str = ""
-    asker_name: str = ""
-    if_absent: Literal["wait", "fail"] = "wait"
-
-
-class Waiter(Protocol):
-    """Somebody who wants to know how a question ends."""
-
-    def settled(self, question: Question, outcome: Outcome) -> None:
-        """Hear the outcome: once, later, and never from inside the call that asked."""
-
-
-class Asked(NamedTuple):
-    """What became of an ask. ``online`` counts the frontends here that it is for."""
-
-    question: Question
-    outcome: Outcome | None
-    fresh: bool
-    online: int
-
-
-class Ack(NamedTuple):
-    """What became of somebody's answer."""
-
-    status: Literal["accepted", "duplicate", "too_late", "invalid", "unknown"]
-    message: str = ""
-    state: State | None = None
-    #: Who settled the question, when a frontend did: whoever sends an answer
-    #: again, because its acknowledgement was lost, finds itself.
-    by: str = ""
-    by_user: str = ""
-
-
-_ACCEPTED: Final = Ack("accepted", state=State.ANSWERED)
-
-
-@final
-class Notification:
-    """Something people are told, and are not asked to answer."""
-
-    __slots__ = ("audience", "created_at", "encoded", "id", "level", "message", "sender", "title")
-
-    def __init__(
-        self, message: str, *, title: str = "", level: str = "info", audience: Audience = EVERYONE
-    ) -> None:
-        self.message = message
-        self.title = title
-        self.level = level
-        self.audience = audience
-        self.id = ""
-        self.sender = ""
-        self.created_at = 0.0
-        #: What the frontends' port made of it, once for all of them.
-        self.encoded = b""
-
-
-class Recipient(Frontend, Protocol):
-    """A frontend as the router uses it. Every method returns at once."""
-
-    #: The offers it has, by question id; the router keeps it.
-    offers: dict[str, Offer]
-    #: Whether the hub has it; the router keeps it.
-    attached: bool
-    presence: Presence
-
-    def offer(self, offer: Offer) -> None:
-        """Show a question, now or as soon as the socket takes it."""
-
-    def withdraw(self, offer: Offer, reason: str, outcome: Outcome | None) -> None:
-        """Take a question back: it is settled, or somebody else is asked."""
-
-    def notify(self, notification: Notification) -> None:
-        """Show a notification."""
-
-
-@final
-class Offer(msgspec.Struct, eq=False):
-    """A question as this process knows it: who is shown it, who waits for it.
-
-    A struct for its speed: one is made for every question.
-    """
-
-    question: Question
-    #: What the frontends' port made of it, once for all of them.
-    encoded: bytes = b""
-    waiters: list[Waiter] = []
-    holders: dict[Recipient, None] = {}
-    # With delivery one: since when somebody has it, and who had it before.
-    offered_at: float = 0.0
-    passed_over: set[Recipient] | None = None
-    seen: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -227,7 +106,9 @@ class Router:
             NobodyConnectedError: the caller would rather fail, and nobody is there.
             TooManyPendingError: a cap on open questions is reached.
         """
-        self._check(ask)
+        if self.draining:
+            raise InvalidAskError("This gateway is shutting down; ask again in a moment.")
+        check_ask(ask, self.settings)
         if ask.if_absent == "fail" and not await self.online(principal.tenant, ask.audience):
             raise NobodyConnectedError
         question, fresh, outcome = await self.store.admit(self._question(principal, ask))
@@ -373,7 +254,7 @@ class Router:
             ),
             recipient,
         )
-        return _ACCEPTED if settled is not None and settled.won else _refused(settled)
+        return ACCEPTED if settled is not None and settled.won else refused(settled)
 
     async def reject(self, recipient: Recipient, question_id: str, reason: str) -> Ack:
         """Settle a question by a person's refusal to answer it."""
@@ -390,7 +271,7 @@ class Router:
         settled = await self._settle(question, outcome, recipient)
         if settled is not None and settled.won:
             return Ack("accepted", state=State.REJECTED)
-        return _refused(settled)
+        return refused(settled)
 
     def saw(self, recipient: Recipient, question_id: str) -> None:
         """A person looks at a question: with delivery one it stays with them."""
@@ -448,27 +329,6 @@ class Router:
         )
 
     # -- inside
-
-    def _check(self, ask: Ask) -> None:
-        limit = self.settings.question_bytes
-        if self.draining:
-            raise InvalidAskError("This gateway is shutting down; ask again in a moment.")
-        if not ask.text or ask.text.isspace():
-            raise InvalidAskError("The question is empty; say what you want to know.")
-        if len(ask.text) > limit or len(ask.context) > limit:
-            raise InvalidAskError(f"A question and its context may have {limit} characters each.")
-        if ask.choices:
-            if len(ask.choices) > _CHOICES:
-                raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
-            if len({choice.value for choice in ask.choices}) < len(ask.choices):
-                raise InvalidAskError("Two choices have the same value.")
-        if ask.schema is not None:
-            if ask.choices:
-                raise InvalidAskError("Give either choices or a schema, not both.")
-            try:
-                check_schema(ask.schema)
-            except InvalidSchemaError as error:
-                raise InvalidAskError(f"The question cannot be asked: {error}.") from None
 
     def _question(self, principal: Principal, ask: Ask) -> Question:
         settings = self.settings
@@ -559,7 +419,7 @@ class Router:
         if found is None or not self.hub.matches(recipient, found.question.audience):
             return Ack("unknown", "There is no such question for this frontend.")
         if found.outcome is not None:
-            return _lost_to(found.outcome)
+            return lost_to(found.outcome)
         return found.question
 
     async def _settle(
@@ -592,26 +452,6 @@ class Router:
         offer.holders.clear()
         if one:
             self._unseen.pop(offer, None)
-
-
-def _refused(settled: Settlement | None) -> Ack:
-    """Tell somebody whose answer did not settle the question why."""
-    if settled is None:
-        return Ack("unknown", "There is no such question any more.")
-    return _lost_to(settled.outcome)
-
-
-def _lost_to(outcome: Outcome) -> Ack:
-    """Tell somebody whose answer came second what was first."""
-    if outcome.state is State.ANSWERED:
-        who = outcome.by_user or outcome.by
-        message = f"This was already answered by {who}."
-        return Ack("duplicate", message, outcome.state, outcome.by, outcome.by_user)
-    ended = outcome.state.text.replace("_", " ")
-    message = f"This question has ended: {ended}."
-    if outcome.state is State.REJECTED:
-        return Ack("too_late", message, outcome.state, outcome.by, outcome.by_user)
-    return Ack("too_late", message, outcome.state)
 
 
 class _Absent:

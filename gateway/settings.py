@@ -24,7 +24,7 @@ from gateway.http.access import Settings as AccessSettings
 from gateway.http.head import Limits
 from gateway.mcp.settings import Settings as McpSettings
 from gateway.mcp.tools import Settings as ToolsSettings
-from gateway.router import Settings as QuestionsSettings
+from gateway.offers import Settings as QuestionsSettings
 from gateway.setting_names import (
     PREFIX,
     Name,

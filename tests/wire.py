@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from pool.connections import Connection, ConnectionProtocol
+from pool.connection import Connection, ConnectionProtocol
 from pool.timers import Timers
 
 

@@ -24,7 +24,7 @@ from gateway.http.messages import Headers, Request, Responder
 from gateway.ids import Ids
 from gateway.metrics import Metrics
 from gateway.router import Router
-from pool.connections import Callback, Connection
+from pool.connection import Callback, Connection
 from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import Workers

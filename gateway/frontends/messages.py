@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway import gojson
-from gateway.router import Ack, Notification
+from gateway.offers import Ack, Notification
 from session.model import Choice, Delivery, Outcome, Question
 
 _NAME: Final = 128

@@ -21,14 +21,14 @@ from gateway import errors
 from gateway.frontends import messages
 from gateway.frontends.frames import PING, encode_text, scan
 from gateway.frontends.strange import StrangeFrames, UnfinishedFrame
-from pool.connections import Callback, Connection
+from pool.connection import Callback, Connection
 from pool.timers import Timer
 from pool.workers import QueueFullError
 from session.model import Outcome, Presence
 
 if TYPE_CHECKING:
     from gateway.frontends.endpoint import FrontendsEndpoint
-    from gateway.router import Ack, Notification, Offer
+    from gateway.offers import Ack, Notification, Offer
 
 # How much may be on its way before further questions wait in the backlog.
 _HIGH_WATER: Final = 256 * 1024

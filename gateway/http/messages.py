@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from pool.connections import Connection, ConnectionProtocol
+    from pool.connection import Connection, ConnectionProtocol
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -30,7 +30,7 @@ from gateway.mcp.revisions import handshake, modern, versions
 from gateway.mcp.revisions.family import Implementation, Revision
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.settings import Settings
-from pool.connections import Callback
+from pool.connection import Callback
 from pool.timers import Timers
 from pool.workers import QueueFullError, Workers
 from session import Store

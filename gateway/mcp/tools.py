@@ -26,8 +26,9 @@ from gateway.mcp.questions import QuestionState, QuestionWait, open_result, outc
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ToolResult, text
 from gateway.mcp.schemas import schema_of
-from gateway.router import Ask, Notification, Router
-from pool.connections import Callback
+from gateway.offers import Ask, Notification
+from gateway.router import Router
+from pool.connection import Callback
 from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import QueueFullError, Workers

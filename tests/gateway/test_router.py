@@ -10,7 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.hub import Hub
 from gateway.ids import Ids
-from gateway.router import Ask, Notification, Offer, Router, Settings
+from gateway.offers import Ask, Notification, Offer, Settings
+from gateway.router import Router
 from session import MemoryBus, MemorySettings, MemoryStore
 from session.errors import TooManyPendingError
 from session.model import (
@@ -324,22 +325,9 @@ def test_a_timeout_is_kept_within_its_bounds(
     assert question.deadline - question.created_at == seconds
 
 
-@pytest.mark.parametrize(
-    ("ask", "reason"),
-    [
-        (Ask(""), "empty"),
-        (Ask(" \n"), "empty"),
-        (Ask("x" * 300_000), "characters"),
-        (Ask("?", context="x" * 300_000), "characters"),
-        (Ask("?", choices=(Choice("a"), Choice("a"))), "same"),
-        (Ask("?", choices=tuple(Choice(str(n)) for n in range(101))), "100"),
-        (Ask("?", choices=(Choice("a"),), schema={}), "both"),
-        (Ask("?", schema={"type": "nonsense"}), "object"),
-    ],
-)
-async def test_an_ask_that_breaks_a_limit_says_which(world: World, ask: Ask, reason: str) -> None:
-    with pytest.raises(InvalidAskError, match=reason):
-        await world.router.ask(AGENT, ask, None)
+async def test_an_ask_that_breaks_a_limit_is_not_stored(world: World) -> None:
+    with pytest.raises(InvalidAskError, match="empty"):
+        await world.router.ask(AGENT, Ask(""), None)
     assert world.store.statistics().pending == 0
 
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import trio
 
-from pool.connections import Connection, Connections, Settings
+from pool.connection import Connection
+from pool.connections import Connections, Settings
 from pool.timers import Timers
 
 Limits = Callable[..., Settings]

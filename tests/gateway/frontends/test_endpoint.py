@@ -7,8 +7,9 @@ import pytest
 from gateway.frontends.socket import FrontendSocket
 from gateway.http.access import Allowlist
 from gateway.http.access import Settings as AccessSettings
-from gateway.http.connection import HttpConnection, Site
+from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads, Limits
+from gateway.http.response import Site
 from tests.gateway.frontends.world import World
 from tests.wire import Wire
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends import messages
-from gateway.router import Ack, Notification
+from gateway.offers import Ack, Notification
 from session.model import Choice, Delivery, Outcome, Question, State
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from gateway.frontends import messages
-from gateway.router import Notification
+from gateway.offers import Notification
 from pool.workers import QueueFullError
 from session.model import Choice, Delivery, State
 from tests.gateway.frontends.world import AGENT, Tab, World, frame, now

@@ -14,8 +14,9 @@ from gateway.frontends.static import StaticFiles
 from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.metrics import Metrics
-from gateway.router import Ask, Router
-from gateway.router import Settings as RouterSettings
+from gateway.offers import Ask
+from gateway.offers import Settings as RouterSettings
+from gateway.router import Router
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
 from session import MemoryBus, MemorySettings, MemoryStore

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from gateway.http.access import Allowlist
 from gateway.http.access import Settings as AccessSettings
-from gateway.http.connection import HttpConnection, Site
+from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads, Limits
 from gateway.http.messages import Head, Request, Responder
+from gateway.http.response import Site
 from tests.wire import Clock, Wire
 
 HOST = b"Host: localhost:8080\r\n"

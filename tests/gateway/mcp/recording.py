@@ -20,8 +20,8 @@ from gateway.mcp import tools
 from gateway.mcp.endpoint import McpEndpoint, Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.revisions.family import Implementation
+from gateway.offers import Settings as RouterSettings
 from gateway.router import Router
-from gateway.router import Settings as RouterSettings
 from pool.timers import Timers
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers, to_worker
