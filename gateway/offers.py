@@ -1,6 +1,6 @@
 """What the router and its two sides say to each other.
 
-Pure module: an ask, the offer that comes of it, the acknowledgement of an
+An ask, the offer that comes of it, the acknowledgement of an
 answer, and what is refused of each. What happens to them is the router's.
 """
 

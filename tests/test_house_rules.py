@@ -26,8 +26,10 @@ TESTED_ELSEWHERE: Final = {
     "gateway/errors.py": "a table, met in every port's own tests",
     "gateway/frontends/strange.py": "a half of the socket: tests/gateway/frontends/test_socket.py",
     "gateway/http/messages.py": "types, made and answered in tests/gateway/http/test_connection.py",
+    "gateway/http/response.py": "a half of the connection: tests/gateway/http/test_connection.py",
     "loadtest/measures.py": "puts a gateway and its load together: tests/loadtest/test_bench.py",
     "loadtest/peers.py": "the far ends: tests/loadtest/test_drivers.py",
+    "pool/connection.py": "a half of the pair that tests/pool/test_connections.py drives",
     "session/bus.py": "a contract",
     "session/errors.py": "types; tests/session/test_memory.py and tests/contract raise them",
     "session/model.py": "values",
@@ -55,9 +57,7 @@ LONG: Final = {
     "gateway/frontends/inbox/frontend-router.js": "one file, so that a web app can copy it",
     "gateway/frontends/inbox/inbox.js": "the page's composition root",
     "gateway/frontends/inbox/schema-form.js": "one builder for each kind of field",
-    "gateway/http/connection.py": "one state machine, whose parts share its buffer",
     "gateway/router.py": "the only place that knows both sides of a question",
-    "pool/connections.py": "the one task that owns every socket",
 }
 _LONGEST: Final = 400
 
