@@ -57,7 +57,7 @@ test: $(DEV) test-servers ## everything, on real parts, with branch coverage
 	$(BIN)/python -m coverage report
 
 # A real browser for the inbox. Its driver comes with it.
-test-servers:
+test-servers: ## install a browser for the tests, when there is none
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) --no-print-directory install-chromium
 
 .PHONY: install-chromium
@@ -73,11 +73,15 @@ bench: $(DEV) ## measure the gateway on this machine
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table
 
+# For every platform, with hashes, and with no word of where it came from.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
 lock: $(DEV) ## pin the newest versions of all dependencies
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	printf "hatchling\neditables\n" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -c requirements/runtime.txt - -o requirements/build.txt
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	printf "hatchling\neditables\n" | $(LOCK) -c requirements/runtime.txt -c requirements/dev.txt - -o requirements/build.txt
 	$(BIN)/python -m pip uninstall --quiet --yes uv
 
 clean: ## remove what make made
