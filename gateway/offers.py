@@ -149,7 +149,6 @@ class Offer(msgspec.Struct, eq=False):
     # With delivery one: since when somebody has it, and who had it before.
     offered_at: float = 0.0
     passed_over: set[Recipient] | None = None
-    seen: bool = False
 
 
 def check_ask(ask: Ask, settings: Settings) -> None:

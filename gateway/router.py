@@ -9,13 +9,13 @@ lost and made again from the store.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast, final
 
 import trio
 
 from gateway.answers import refusal
+from gateway.dispatch import Dispatch
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.hub import Frontend, Hub
 from gateway.ids import Ids
@@ -87,8 +87,7 @@ class Router:
         self._delivery = delivery
         self._on_settled = on_settled
         self._offers: dict[str, Offer] = {}
-        # Offers of delivery one, longest unseen first.
-        self._unseen: dict[Offer, None] = {}
+        self._dispatch = Dispatch(hub, settings.unseen_seconds)
         self._outcomes: dict[str, int] = {state.text: 0 for state in State}
         #: Set while the process is going away: nothing new is asked.
         self.draining = False
@@ -120,7 +119,7 @@ class Router:
             offer.waiters.append(waiter)
         if fresh:
             self._outcomes["open"] += 1
-            self._dispatch(offer)
+            self._dispatch.show(offer, self.clock())
             self._bus.question_opened(question.tenant, question.id)
         return Asked(question, None, fresh, online)
 
@@ -160,7 +159,7 @@ class Router:
         notification.id = self._ids.new()
         notification.sender = principal.subject
         notification.created_at = self.clock()
-        told = self._matching(principal.tenant, notification.audience)
+        told = self._dispatch.recipients(principal.tenant, notification.audience)
         for recipient in told:
             recipient.notify(notification)
         return len(told)
@@ -204,9 +203,9 @@ class Router:
                         continue
                     offer = self._offer_of(question)
                 if question.delivery is Delivery.ALL:
-                    self._give(offer, recipient)
+                    self._dispatch.give(offer, recipient)
                 elif not offer.holders:
-                    self._dispatch(offer)
+                    self._dispatch.show(offer, self.clock())
 
     async def detach(self, recipient: Recipient) -> None:
         """A frontend has gone: what only it was asked goes to the next one."""
@@ -215,11 +214,11 @@ class Router:
         recipient.attached = False
         held = list(recipient.offers.values())
         for offer in held:
-            self._take(offer, recipient)
+            self._dispatch.take(offer, recipient)
         self.hub.detach(recipient)
         for offer in held:
             if offer.question.delivery is Delivery.ONE and not offer.holders:
-                self._dispatch(offer)
+                self._dispatch.show(offer, self.clock())
         await self.store.leave(recipient.presence)
 
     async def answer(
@@ -275,10 +274,7 @@ class Router:
 
     def saw(self, recipient: Recipient, question_id: str) -> None:
         """A person looks at a question: with delivery one it stays with them."""
-        offer = recipient.offers.get(question_id)
-        if offer is not None:
-            offer.seen = True
-            self._unseen.pop(offer, None)
+        self._dispatch.saw(recipient, question_id)
 
     async def save_draft(self, recipient: Recipient, question_id: str, text: str) -> None:
         """Keep what a person has typed, for when this frontend comes back."""
@@ -313,7 +309,7 @@ class Router:
             expired = await self.store.expire_due(now, _EXPIRED_PER_SWEEP)
             for settlement in expired:
                 self._conclude(settlement.question, settlement.outcome, None)
-            self._pass_on_unseen(now)
+            self._dispatch.pass_on_unseen(now)
             if len(expired) < _EXPIRED_PER_SWEEP:
                 await trio.sleep(_SWEEP_SECONDS)
             else:
@@ -324,7 +320,7 @@ class Router:
         return RouterStatistics(
             offers=len(self._offers),
             waiters=sum(len(offer.waiters) for offer in self._offers.values()),
-            unseen=len(self._unseen),
+            unseen=self._dispatch.unseen,
             outcomes=dict(self._outcomes),
         )
 
@@ -357,62 +353,6 @@ class Router:
             offer = self._offers[question.id] = Offer(question)
         return offer
 
-    def _matching(self, tenant: str, audience: Audience) -> Collection[Recipient]:
-        return cast("Collection[Recipient]", self.hub.matching(tenant, audience))
-
-    def _dispatch(self, offer: Offer) -> None:
-        """Show a question to its audience here, or to the least busy one of it."""
-        question = offer.question
-        if question.delivery is Delivery.ALL:
-            for recipient in self._matching(question.tenant, question.audience):
-                self._give(offer, recipient)
-            return
-        passed_over = offer.passed_over or ()
-        chosen = self.hub.least_busy(question.tenant, question.audience, passed_over)
-        if chosen is None and passed_over:
-            # Everybody had it once: begin again.
-            offer.passed_over = None
-            chosen = self.hub.least_busy(question.tenant, question.audience)
-        if chosen is not None:
-            offer.offered_at = self.clock()
-            self._unseen[offer] = None
-            self._give(offer, cast("Recipient", chosen))
-
-    def _give(self, offer: Offer, recipient: Recipient) -> None:
-        if recipient in offer.holders:
-            return
-        question = offer.question
-        offer.holders[recipient] = None
-        recipient.offers[question.id] = offer
-        if question.delivery is Delivery.ONE:
-            self.hub.add_load(recipient, 1)
-        recipient.offer(offer)
-
-    def _take(self, offer: Offer, recipient: Recipient) -> None:
-        if offer.holders.pop(recipient, self) is self:
-            return
-        del recipient.offers[offer.question.id]
-        if offer.question.delivery is Delivery.ONE:
-            self.hub.add_load(recipient, -1)
-            self._unseen.pop(offer, None)
-
-    def _pass_on_unseen(self, now: float) -> None:
-        """With delivery one: what nobody looked at in time is shown to the next one."""
-        for offer in list(islice(self._unseen, _EXPIRED_PER_SWEEP)):
-            if offer.offered_at + self.settings.unseen_seconds > now:
-                return
-            if self._unseen.pop(offer, self) is self:
-                continue
-            for holder in list(offer.holders):
-                if len(self.hub.matching(holder.tenant, offer.question.audience)) == 1:
-                    # There is no next one; it may still be seen.
-                    break
-                self._take(offer, holder)
-                offer.passed_over = (offer.passed_over or set()) | {holder}
-                holder.withdraw(offer, "reassigned", None)
-            else:
-                self._dispatch(offer)
-
     async def _asked_of(self, recipient: Recipient, question_id: str) -> Question | Ack:
         """Return the open question, or the answer to somebody who was not asked it any more."""
         found = await self.store.find(recipient.tenant, question_id)
@@ -442,16 +382,7 @@ class Router:
         self._on_settled(question, outcome)
         for waiter in offer.waiters:
             waiter.settled(question, outcome)
-        one = question.delivery is Delivery.ONE
-        for holder in offer.holders:
-            del holder.offers[question.id]
-            if one:
-                self.hub.add_load(holder, -1)
-            if holder is not by:
-                holder.withdraw(offer, outcome.state.text, outcome)
-        offer.holders.clear()
-        if one:
-            self._unseen.pop(offer, None)
+        self._dispatch.close(offer, outcome, by)
 
 
 class _Absent:

@@ -57,7 +57,6 @@ LONG: Final = {
     "gateway/frontends/inbox/frontend-router.js": "one file, so that a web app can copy it",
     "gateway/frontends/inbox/inbox.js": "the page's composition root",
     "gateway/frontends/inbox/schema-form.js": "one builder for each kind of field",
-    "gateway/router.py": "the only place that knows both sides of a question",
 }
 _LONGEST: Final = 400
 

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from gateway.frontends import messages
 from gateway.offers import Notification
-from pool.workers import QueueFullError
 from session.model import Choice, Delivery, State
 from tests.gateway.frontends.world import AGENT, Tab, World, frame, now
 
@@ -201,25 +201,20 @@ def test_too_many_of_them_end_the_connection(world: World) -> None:
     assert tab.close_code() == 1008
 
 
-def test_a_busy_gateway_says_so_and_keeps_the_question(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_gateway_without_room_says_so_and_keeps_the_question(world: World) -> None:
     tab = world.tab()
     question, outcomes = world.ask()
     tab.wire.taken()
-
-    def refuse(_lane: str, job: Any) -> None:
-        job.close()
-        raise QueueFullError("default", 1, whole=True)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(world.workers), "start", lambda _self, lane, job: refuse(lane, job))
-        tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.workers.run)
+        nursery.cancel_scope.cancel()
+    # The workers are gone: every step is refused from now on.
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
     (error,) = tab.heard()
     assert (error["code"], error["retryable"]) == ("busy", True)
+    assert error["request_id"] == question.id
     assert outcomes == []
-    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
-    assert len(outcomes) == 1
+    assert [open_.id for open_ in now(world.store.inbox("default"))] == [question.id]
 
 
 def test_a_ping_every_heartbeat_and_the_end_of_who_is_silent_for_two(world: World) -> None:
