@@ -13,7 +13,9 @@ from websockets.frames import Opcode
 
 from gateway.frontends import messages
 from gateway.offers import Notification
-from session.model import Choice, Delivery, State
+from pool.workers import to_worker
+from session import MemoryStore, Settlement
+from session.model import Choice, Delivery, Outcome, State
 from tests.gateway.frontends.world import AGENT, Tab, World, frame, now
 
 
@@ -201,20 +203,36 @@ def test_too_many_of_them_end_the_connection(world: World) -> None:
     assert tab.close_code() == 1008
 
 
+class WaitingStore:
+    """The memory store, where ending a question has to wait for somebody."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
+        await to_worker()
+        return await self._store.settle(tenant, question_id, outcome)
+
+
 async def test_a_gateway_without_room_says_so_and_keeps_the_question(world: World) -> None:
+    world.router.store = WaitingStore(world.store)
     tab = world.tab()
     question, outcomes = world.ask()
     tab.wire.taken()
+    # Nobody works here: what has to wait is refused.
+    answer = {"type": "user_response", "request_id": question.id, "answer": "a"}
     async with trio.open_nursery() as nursery:
         await nursery.start(world.workers.run)
         nursery.cancel_scope.cancel()
-    # The workers are gone: every step is refused from now on.
-    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    tab.say(answer)
     (error,) = tab.heard()
-    assert (error["code"], error["retryable"]) == ("busy", True)
+    assert (error["type"], error["code"], error["retryable"]) == ("error", "busy", True)
     assert error["request_id"] == question.id
     assert outcomes == []
-    assert [open_.id for open_ in now(world.store.inbox("default"))] == [question.id]
+    assert [each.id for each in now(world.store.inbox("default"))] == [question.id]
 
 
 def test_a_ping_every_heartbeat_and_the_end_of_who_is_silent_for_two(world: World) -> None:
