@@ -203,17 +203,21 @@ async def _read(response: httpx.Response, progress: _Progress) -> Any:
 
 
 async def _messages(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yield what each event carries (WHATWG HTML, server-sent events)."""
-    data: list[str] = []
-    async for line in response.aiter_lines():
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            text = "\n".join(data)
-            data = []
-            # A priming event carries an id and nothing else.
-            if text:
-                yield json.loads(text)
+    """Yield what each event carries (WHATWG HTML, server-sent events; lines end as ours do)."""
+    data: list[bytes] = []
+    unended = b""
+    async for chunk in response.aiter_bytes():
+        # Not by httpx's lines: those end at U+2028 and the like, which an answer may contain.
+        *lines, unended = (unended + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line.rstrip(b"\r") and data:
+                text = b"\n".join(data)
+                data = []
+                # A priming event carries an id and nothing else.
+                if text.strip():
+                    yield json.loads(text)
 
 
 def _result(message: dict[str, Any]) -> Any:
