@@ -1,229 +1,370 @@
-"""The inbox of a terminal: what is shown of each frame, and what each typed line means."""
+"""A terminal's two ends: lines that are typed, and a gateway that comes and goes."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import pty
+import queue
 import re
-from collections.abc import Iterator
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+from websockets.utils import accept_key
 
 from gateway.cli import main
-from gateway.terminal.answer import Inbox, _Keyboard
+from gateway.terminal.answer import _Keyboard
+from tests.gateway.terminal.person import sitting
+from tests.live.peer import frame
+from tests.live.process import GatewayProcess, running_gateway
 
-COLOUR = {
-    "type": "ask_user",
-    "request_id": "q1",
-    "question": "Which colour?",
-    "from": {"name": "painter"},
-    "choices": [{"value": "#f00", "label": "red"}, {"value": "blue"}],
-}
-FORM = {
-    "type": "ask_user",
-    "request_id": "q2",
-    "question": "Who are you?",
-    "from": {"subject": "clerk"},
-    "schema": {"type": "object", "properties": {"name": {}, "age": {}}},
-}
-PLAIN = {"type": "ask_user", "request_id": "q3", "question": "Why?"}
+# Processes are started.
+pytestmark = pytest.mark.slow
+
+PATIENCE = 30
 
 
-class Screen:
-    """An inbox, and what it has shown since somebody looked."""
-
-    def __init__(self, *frames: dict[str, Any]) -> None:
-        self._shown: list[str] = []
-        self.inbox = Inbox(self._shown.append)
-        for frame in frames:
-            self.inbox.take(frame)
-
-    def shown(self) -> str:
-        """Return what was shown since the last call."""
-        text = "\n".join(self._shown)
-        self._shown.clear()
-        return text
-
-    def after(self, **frame: Any) -> str:
-        """Return what is shown of one more frame."""
-        self.shown()
-        self.inbox.take(frame)
-        return self.shown()
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[GatewayProcess]:
+    with running_gateway("--drain-settle-seconds", "0", "--drain-wait-seconds", "0") as process:
+        yield process
 
 
-def response(question_id: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "user_response", "request_id": question_id, **fields}
+class Terminal:
+    """``frontend-router answer`` with our hands on its keyboard and our eyes on its screen."""
+
+    def __init__(self, url: str, *arguments: str, stdin: int = subprocess.PIPE) -> None:
+        command = [sys.executable, "-m", "gateway", "answer", "--url", url, *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._lines: queue.Queue[str] = queue.Queue(10_000)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def see(self, wanted: str) -> str:
+        """Return the next line that contains ``wanted``, as soon as it is shown."""
+        seen: list[str] = []
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE)
+            except queue.Empty:
+                raise AssertionError(f"never saw {wanted!r}, but {seen}") from None
+            if wanted in line:
+                return line
+            assert line, f"ended without {wanted!r}, after {seen}"
+            seen.append(line)
+
+    def type(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def end(self) -> tuple[int, str]:
+        """Close the keyboard. Returns the exit status and what was complained about."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Return the exit status and what was complained about, once it has ended."""
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        stderr = self.process.stderr
+        assert stderr is not None
+        return status, stderr.read()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put("")
+
+
+@contextmanager
+def terminal(url: str, *arguments: str, stdin: int = subprocess.PIPE) -> Iterator[Terminal]:
+    screen = Terminal(url, *arguments, stdin=stdin)
+    try:
+        yield screen
+    finally:
+        screen.close()
+
+
+def at(gateway: GatewayProcess) -> str:
+    return f"ws://127.0.0.1:{gateway.ws_port}/ws"
+
+
+@contextmanager
+def asking(gateway: GatewayProcess, user: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Have an agent ask this user."""
+    command = [
+        *(sys.executable, "-m", "gateway", "ask", "Which?", "--audience", f"user:{user}"),
+        *("--url", f"http://127.0.0.1:{gateway.mcp_port}/mcp", *more),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_is_piped_answers_what_is_asked_later(gateway: GatewayProcess) -> None:
+    with terminal(at(gateway), "--user", "piped") as screen:
+        screen.type("2\nred: or so")
+        assert screen.process.stdin is not None
+        screen.process.stdin.close()
+        screen.see("connected; /help")
+        with asking(gateway, "piped", "--choice", "a", "--choice", "b") as first:
+            assert first.communicate(timeout=PATIENCE)[0] == "b\n"
+        screen.see("[1] sent")
+        with asking(gateway, "piped") as second:
+            assert second.communicate(timeout=PATIENCE)[0] == "red: or so\n"
+        assert screen.ended() == (0, "")
+
+
+def test_once_ends_after_the_first_answer_that_counts(gateway: GatewayProcess) -> None:
+    with (
+        terminal(at(gateway), "--user", "once", "--once") as screen,
+        asking(gateway, "once", "--choice", "a") as agent,
+    ):
+        screen.type("no choice\na\nnever read\n")
+        screen.see("[1] ")
+        assert screen.ended() == (0, "")
+        assert agent.communicate(timeout=PATIENCE)[0] == "a\n"
+
+
+def test_a_refusal_carries_its_reason(gateway: GatewayProcess) -> None:
+    with (
+        terminal(at(gateway), "--user", "refuser") as screen,
+        asking(gateway, "refuser") as agent,
+    ):
+        screen.type("/reject too vague\n")
+        assert "too vague" in agent.communicate(timeout=PATIENCE)[1]
+        assert agent.returncode == 4
+        assert screen.end() == (0, "")
+
+
+def test_who_else_answered_is_shown(gateway: GatewayProcess) -> None:
+    with (
+        sitting(gateway.ws_port, "shared") as other,
+        terminal(at(gateway), "--user", "shared") as screen,
+    ):
+        screen.see("connected; /help")
+        with asking(gateway, "shared"):
+            screen.see("Which?")
+            other.answer(other.next("ask_user"), "mine")
+            assert screen.see("closed").startswith("[1] closed: answered by shared")
+        screen.type("/quit\n")
+        assert screen.ended() == (0, "")
+
+
+def test_a_person_at_a_terminal_leaves_with_a_key(gateway: GatewayProcess) -> None:
+    """Nothing is typed, and a read of the keyboard that nobody ends holds up nobody."""
+    master, slave = pty.openpty()
+    with terminal(at(gateway), "--user", "leaver", stdin=slave) as screen:
+        screen.see("connected; /help")
+        os.write(master, b"/list\n")
+        screen.see("Nothing is asked now.")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.ended() == (0, "")
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_restarted_gateway_is_found_again() -> None:
+    quick = ("--drain-settle-seconds", "0", "--drain-wait-seconds", "0")
+    with running_gateway(*quick) as first:
+        port = first.ws_port
+        screen = Terminal(at(first), "--user", "patient")
+        screen.see("connected; /help")
+    try:
+        assert re.search(r"connection lost; trying again in \d+\.\d s", screen.see("lost"))
+        with running_gateway(*quick, "--ws-port", str(port)) as second:
+            screen.see("connected again")
+            with asking(second, "patient") as agent:
+                screen.type("still here\n")
+                assert agent.communicate(timeout=PATIENCE)[0] == "still here\n"
+            assert screen.end() == (0, "")
+    finally:
+        screen.close()
+
+
+def test_where_no_gateway_is_the_next_step_is_told(gateway: GatewayProcess) -> None:
+    with terminal("ws://127.0.0.1:9/ws") as screen:
+        status, complaint = screen.ended()
+        assert status == 1
+        assert "start one with frontend-router serve" in complaint
+    url = f"ws://127.0.0.1:{gateway.ws_port}/nowhere"
+    with terminal(url) as screen:
+        assert screen.ended() == (1, f"frontend-router: {url} lets nobody in: HTTP 404\n")
+
+
+def test_who_reads_no_longer_ends_it_without_a_failure(gateway: GatewayProcess) -> None:
+    """As with ``| head -1``."""
+    command = [sys.executable, "-m", "gateway", "answer", "--url", at(gateway), "--user", "deaf"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("- connected")
+        process.stdout.close()
+        with asking(gateway, "deaf"):
+            assert process.wait(PATIENCE) == 0
+        assert process.stderr.read() == ""
+
+
+Played = Callable[[ServerConnection], object]
+
+
+@contextmanager
+def played(*visits: Played) -> Iterator[str]:
+    """Serve a gateway that says exactly what each visit makes it say, and is then away."""
+    waiting = iter(visits)
+
+    def handler(connection: ServerConnection) -> None:
+        visit = next(waiting, None)
+        with contextlib.suppress(ConnectionClosed):
+            if visit is None:
+                connection.close(3500, "nobody plays any more")
+            else:
+                visit(connection)
+
+    with serve(handler, "127.0.0.1", 0, ping_interval=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
+        server.shutdown()
+        thread.join()
+
+
+def heard(connection: ServerConnection, kind: str) -> dict[str, Any]:
+    frame: dict[str, Any] = json.loads(connection.recv(PATIENCE))
+    assert frame["type"] == kind
+    return frame
+
+
+def say(connection: ServerConnection, **frame: Any) -> None:
+    connection.send(json.dumps(frame))
+
+
+def test_a_gateway_of_gos_is_served_without_types_and_acknowledgements() -> None:
+    answers = []
+
+    def visit(connection: ServerConnection) -> None:
+        assert heard(connection, "connect")["frontend_id"].startswith("terminal-")
+        say(connection, status="connected")
+        say(connection, request_id="g", question="Go?")
+        answers.append(heard(connection, "user_response"))
+        # What ends the wait for an acknowledgement that never comes.
+        say(connection, type="error", code="unknown_type", message="No such type.")
+        heard(connection, "disconnect")
+
+    with played(visit) as url, terminal(url) as screen:
+        screen.type("go\n")
+        screen.see("[1] somebody: Go?")
+        screen.see("! No such type.")
+        assert screen.end() == (0, "")
+    assert answers == [{"type": "user_response", "request_id": "g", "answer": "go"}]
+
+
+def test_an_answer_whose_acknowledgement_was_lost_is_sent_again() -> None:
+    sent = []
+
+    def first(connection: ServerConnection) -> None:
+        heard(connection, "connect")
+        say(connection, type="ask_user", request_id="q", question="Sure?")
+        sent.append(heard(connection, "user_response"))
+
+    def second(connection: ServerConnection) -> None:
+        us = heard(connection, "connect")["frontend_id"]
+        sent.append(heard(connection, "user_response"))
+        by = {"frontend_id": us}
+        say(connection, type="response_ack", request_id="q", status="duplicate", by=by)
+        heard(connection, "disconnect")
+
+    with played(first, second) as url, terminal(url, "--once") as screen:
+        screen.type("yes\n")
+        screen.see("connection lost")
+        screen.see("[1] sent")
+        assert screen.ended() == (0, "")
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+
+
+def test_a_line_that_went_dead_is_left() -> None:
+    """The gateway is there no longer, and no word came of it: only pongs are missing."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        terminal(f"ws://127.0.0.1:{listener.getsockname()[1]}/ws") as screen,
+    ):
+        with _upgraded(listener) as dead:
+            welcome = json.dumps({"type": "connect_ack", "heartbeat_seconds": 0.01})
+            dead.sendall(frame(1, welcome.encode(), masked=False))
+            screen.see("connection lost")
+        with _upgraded(listener):
+            screen.see("connected again")
+            assert screen.end() == (0, "")
+
+
+def _upgraded(listener: socket.socket) -> socket.socket:
+    """Accept a WebSocket by hand; nothing answers its pings."""
+    listener.settimeout(PATIENCE)
+    sock, _ = listener.accept()
+    request = b""
+    while not request.endswith(b"\r\n\r\n"):
+        request += sock.recv(4096)
+    found = re.search(r"(?i)sec-websocket-key: (\S+)", request.decode())
+    assert found is not None
+    sock.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(found[1]).encode() + b"\r\n\r\n"
+    )
+    return sock
 
 
 @pytest.mark.parametrize(
-    ("frame", "text"),
+    ("visit", "complaint"),
     [
-        (COLOUR, "[1] painter: Which colour?\n    1) red\n    2) blue"),
-        (FORM, "[1] clerk: Who are you?\n    a JSON object with: name, age"),
-        (PLAIN, "[1] somebody: Why?"),
-        (PLAIN | {"context": "one\ntwo"}, "[1] somebody: Why?\n    one\n    two"),
-        (PLAIN | {"question": "a\n[9] boss: b"}, "[1] somebody: a\n    [9] boss: b"),
-        (
-            PLAIN | {"deadline": "2020-01-01T00:00:00Z"},
-            "[1] somebody (0:00 left): Why?",
-        ),
-        # A gateway of the first generation names no types.
-        ({"request_id": "g", "question": "Go?"}, "[1] somebody: Go?"),
-        ({"status": "connected"}, ""),
-        ({"type": "of a later version", "question": "?"}, ""),
-        ({"type": "connect_ack", "frontend_id": "f"}, ""),
-        ({"type": "notify_user", "message": "Deployed."}, "* Deployed."),
-        ({"type": "error", "code": "busy", "message": "Busy."}, "! Busy."),
+        (lambda gateway: gateway.close(1008, "not you\x1b"), "said goodbye: not you\\x1b"),
+        (lambda gateway: gateway.close(4500), "said goodbye: 4500"),
+        (lambda gateway: gateway.send("hello"), "is no gateway's WebSocket: "),
+        (lambda gateway: gateway.send("[]"), "is no gateway's WebSocket: "),
+        (lambda gateway: gateway.send('{"type": 1}'), "is no gateway's WebSocket: "),
     ],
 )
-def test_each_frame_is_shown_in_words(frame: dict[str, Any], text: str) -> None:
-    assert Screen(frame).shown() == text
+def test_who_is_not_wanted_back_does_not_come_back(visit: Played, complaint: str) -> None:
+    def stays(connection: ServerConnection) -> None:
+        visit(connection)
+        connection.recv(PATIENCE)
+        connection.recv(PATIENCE)
 
-
-def test_a_deadline_is_shown_as_the_time_that_is_left() -> None:
-    shown = Screen(PLAIN | {"deadline": "2999-01-01T00:00:00Z"}).shown()
-    assert re.fullmatch(r"\[1\] somebody \(\d+:\d\d left\): Why\?", shown)
-
-
-@pytest.mark.parametrize("control", ["\x1b", "\x07", "\x00", "\x9b", "\x7f", "\b"])
-def test_no_text_of_others_steers_the_terminal(control: str) -> None:
-    bad = f"a{control}[2Jb"
-    shown = Screen(
-        PLAIN | {"question": bad, "context": bad, "choices": [{"value": bad}]},
-        {"type": "notify_user", "message": bad},
-    ).shown()
-    assert control not in shown
-    assert shown.count("[2Jb") == 4
-
-
-def test_a_line_may_end_as_it_does_elsewhere() -> None:
-    assert Screen(PLAIN | {"question": "a\r\n\tb"}).shown() == "[1] somebody: a\n    \tb"
-
-
-@pytest.mark.parametrize(
-    ("line", "frame"),
-    [
-        ("sure\n", response("q1", answer="sure")),
-        ("  sure  ", response("q1", answer="sure")),
-        ("1", response("q1", answer="#f00")),
-        ("2", response("q1", answer="blue")),
-        ("1: 2", response("q1", answer="blue")),
-        # What is no choice is for the gateway to judge.
-        ("0", response("q1", answer="0")),
-        ("3", response("q1", answer="3")),
-        ("²", response("q1", answer="²")),
-        ("²: x", response("q1", answer="²: x")),
-        ("note: this", response("q1", answer="note: this")),
-        ("/etc/hosts", response("q1", answer="/etc/hosts")),
-        ("/rejection", response("q1", answer="/rejection")),
-        ("/reject", response("q1", rejected=True, reason="")),
-        ("/reject  no time ", response("q1", rejected=True, reason="no time")),
-        ("2: /reject", response("q2", rejected=True, reason="")),
-        ('2: {"name": "ann"}', response("q2", content={"name": "ann"})),
-        ('2:{"name": "a: b"}', response("q2", content={"name": "a: b"})),
-        (" 3 : because: of it", response("q3", answer="because: of it")),
-        ("3: 1", response("q3", answer="1")),
-    ],
-)
-def test_a_line_answers_the_first_question_or_the_numbered_one(
-    line: str, frame: dict[str, Any]
-) -> None:
-    screen = Screen(COLOUR, FORM, PLAIN)
-    screen.shown()
-    assert screen.inbox.read(line) == frame
-    assert screen.shown() == ""
-
-
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        ("", ""),
-        ("  \n", ""),
-        ("3:", ""),
-        ("4: yes", "No such question."),
-        ("0: yes", "No such question."),
-        ("2: ann", "This question has a form: answer with a JSON object."),
-        ("2: [1]", "This question has a form: answer with a JSON object."),
-        ("2:", "This question has a form: answer with a JSON object."),
-        ("/help", "  text            answers the first question"),
-        ("/list", "[1] painter: Which colour?"),
-    ],
-)
-def test_a_line_that_answers_nothing_is_told_why(line: str, text: str) -> None:
-    screen = Screen(COLOUR, FORM, PLAIN)
-    screen.shown()
-    assert screen.inbox.read(line) is None
-    shown = screen.shown()
-    assert shown.startswith(text)
-    assert bool(shown) == bool(text)
-
-
-@pytest.mark.parametrize("line", ["yes", "/list", "/skip", "/reject", "1"])
-def test_with_nothing_asked_there_is_nothing_to_answer(line: str) -> None:
-    screen = Screen()
-    assert screen.inbox.read(line) is None
-    assert screen.shown() == "Nothing is asked now."
-
-
-def test_a_skipped_question_comes_last_and_keeps_its_number() -> None:
-    screen = Screen(COLOUR, PLAIN)
-    screen.shown()
-    assert screen.inbox.read("/skip") is None
-    assert re.findall(r"^\[\d\]", screen.shown(), re.MULTILINE) == ["[2]", "[1]"]
-    assert screen.inbox.read("yes") == response("q3", answer="yes")
-    assert screen.inbox.read("1: 1") == response("q1", answer="#f00")
-
-
-@pytest.mark.parametrize(
-    ("closed", "text"),
-    [
-        (
-            {"reason": "answered", "by": {"user": "ann", "frontend_id": "f"}},
-            "[1] closed: answered by ann",
-        ),
-        ({"reason": "answered", "by": {"frontend_id": "f"}}, "[1] closed: answered by f"),
-        ({"reason": "timed_out"}, "[1] closed: timed out"),
-    ],
-)
-def test_a_question_that_others_closed_is_gone(closed: dict[str, Any], text: str) -> None:
-    screen = Screen(COLOUR)
-    assert screen.after(type="question_closed", request_id="q1", **closed) == text
-    assert screen.inbox.read("red") is None
-    assert screen.shown() == "Nothing is asked now."
-
-
-def test_the_end_of_a_question_never_shown_is_no_news() -> None:
-    screen = Screen(COLOUR)
-    assert screen.after(type="question_closed", request_id="other", reason="answered") == ""
-
-
-@pytest.mark.parametrize(
-    ("ack", "text", "stays"),
-    [
-        ({"status": "accepted"}, "[1] sent", False),
-        ({"status": "duplicate", "message": "Ann was first."}, "[1] Ann was first.", False),
-        ({"status": "too_late"}, "[1] too_late", False),
-        ({"status": "unknown"}, "[1] unknown", False),
-        ({"status": "invalid", "message": "Pick one."}, "[1] Pick one.", True),
-    ],
-)
-def test_an_acknowledgement_settles_all_but_an_invalid_answer(
-    ack: dict[str, Any], text: str, stays: bool
-) -> None:
-    screen = Screen(COLOUR)
-    assert screen.after(type="response_ack", request_id="q1", **ack) == text
-    assert (screen.inbox.read("1") is not None) == stays
-    assert screen.inbox.accepted == (ack["status"] == "accepted")
-
-
-def test_a_question_offered_again_keeps_its_number_and_no_number_comes_twice() -> None:
-    screen = Screen(COLOUR, PLAIN)
-    screen.inbox.forget()
-    assert screen.inbox.read("yes") is None
-    assert screen.after(**PLAIN) == "[2] somebody: Why?"
-    assert screen.after(**FORM).startswith("[3] ")
-    assert screen.after(**PLAIN) == "[2] somebody: Why?"
-    assert screen.inbox.read("yes") == response("q3", answer="yes")
+    with played(stays) as url, terminal(url) as screen:
+        status, said = screen.ended()
+    assert status == 1
+    assert complaint in said
+    assert "Traceback" not in said
 
 
 @pytest.fixture
@@ -254,6 +395,14 @@ async def test_what_is_typed_arrives_in_lines(
     keyboard = _Keyboard(reading)
     assert [await keyboard.line() for _ in lines] == lines
     assert await keyboard.line() is None
+
+
+async def test_a_line_without_end_comes_in_parts() -> None:
+    endless = os.open("/dev/zero", os.O_RDONLY)
+    line = await _Keyboard(endless).line()
+    os.close(endless)
+    assert line is not None
+    assert 2**20 < len(line) < 2**21
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ import pytest
 from tests.gateway.terminal.person import Person, sitting
 from tests.live.process import GatewayProcess, running_gateway
 
+# Processes are started.
+pytestmark = pytest.mark.slow
+
 PATIENCE = 30
 
 
