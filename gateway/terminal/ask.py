@@ -33,7 +33,8 @@ status: 0 answered, 1 failed, 3 nobody answered in time, 4 refused or cancelled.
 examples:
   frontend-router ask "Ship it?" --choice yes --choice no --timeout 60
   frontend-router ask "Which host?" --audience group:ops --context "$(cat plan.txt)"
-  answer=$(frontend-router ask "New version?") && git tag "$answer" """
+  answer=$(frontend-router ask "New version?") && git tag "$answer"
+"""
 
 
 class AskError(Exception):
