@@ -1,6 +1,7 @@
 """Go programs ask and Go programs answer: the official SDK, mcp-go and gorilla/websocket.
 
-The frontend in Go knows only the four messages of the Go server.
+The frontend in Go knows only the four messages of the Go server. Of mcp-go there
+are the current client and two earlier ones; v0.32 is what the Go server was built on.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ pytestmark = [
     ),
 ]
 SOURCES = Path(__file__).parent / "go"
+EARLIER = SOURCES / "ask_mcpgo_earlier"
 # Nobody waits this long when all is well.
 PATIENCE = 30
 # Compiling takes its time when nothing of it is cached yet.
@@ -48,8 +50,14 @@ EVERY_ASKER = pytest.mark.parametrize(
         Asker(program, version, version or "2026-07-28")
         for program in ("ask_gosdk", "ask_mcpgo")
         for version in ("", "2025-11-25", "2025-06-18", "2025-03-26")
+    ]
+    + [
+        Asker("ask_mcpgo_v0.32", "2025-03-26", "2025-03-26"),
+        # No revision of ours: the client takes the one that is offered instead.
+        Asker("ask_mcpgo_v0.32", "2024-11-05", "2025-11-25"),
+        Asker("ask_mcpgo_v0.58", "2025-11-25", "2025-11-25"),
     ],
-    ids=lambda asker: f"{asker.program} {asker.spoken}",
+    ids=lambda asker: f"{asker.program} {asker.version or 'newest'}",
 )
 
 
@@ -96,15 +104,21 @@ class GoFrontend:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the Go programs; return where they are."""
     directory = tmp_path_factory.mktemp("go")
+    _build(SOURCES, "-o", f"{directory}/", "./...")
+    _build(EARLIER, "-o", f"{directory}/ask_mcpgo_v0.32", ".")
+    _build(EARLIER, "-modfile", "v0.58.mod", "-o", f"{directory}/ask_mcpgo_v0.58", ".")
+    return directory
+
+
+def _build(module: Path, *arguments: str) -> None:
     built = subprocess.run(
-        ["go", "build", "-o", f"{directory}/", "./..."],
-        cwd=SOURCES,
+        ["go", "build", *arguments],
+        cwd=module,
         capture_output=True,
         text=True,
         timeout=BUILD_SECONDS,
     )
     assert built.returncode == 0, built.stderr
-    return directory
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,3 @@
+module interop/outcome
+
+go 1.23
