@@ -107,8 +107,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"frontend-router: {plain(text)}", file=sys.stderr)
+    _tell(f"frontend-router: {plain(text)}\n")
     return status
+
+
+def _tell(text: str) -> None:
+    # There is none when it was closed (2>&-); then nothing may land in the answer instead.
+    if sys.stderr is not None:
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _seconds(text: str) -> float:
@@ -229,21 +235,22 @@ def _result(message: dict[str, Any]) -> Any:
 
 
 class _Progress:
-    """One line on a terminal that says who is waited for, gone before the answer."""
+    """Who is waited for: a line that renews itself on a terminal, lines of a log elsewhere."""
 
     def __init__(self) -> None:
-        self._is_shown = False
+        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._shown = ""
 
     def show(self, message: dict[str, Any]) -> None:
-        """Show what a progress notification says, if a person looks on."""
+        """Show what a progress notification says, if it says something new."""
         text = message.get("params", {}).get("message")
-        if isinstance(text, str) and text and sys.stderr.isatty():
-            self._is_shown = True
-            line = plain(text).replace("\n", " ")
-            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+        if not isinstance(text, str) or text in ("", self._shown):
+            return
+        self._shown = text
+        line = plain(text).replace("\n", " ")
+        _tell(f"\r\x1b[2K{line}" if self._is_terminal else f"frontend-router: {line}\n")
 
     def clear(self) -> None:
-        """Leave the line as it was before."""
-        if self._is_shown:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-        self._is_shown = False
+        """Leave a terminal's line as it was before."""
+        if self._shown and self._is_terminal:
+            _tell("\r\x1b[2K")

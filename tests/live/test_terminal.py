@@ -16,6 +16,7 @@ from tests.live.process import GatewayProcess
 
 # Longer than anything takes when all is well.
 _PATIENCE_SECONDS: Final = 30
+_WAITING: Final = "frontend-router: waiting for a person"
 
 
 class Terminal:
@@ -38,9 +39,11 @@ class Terminal:
         raise AssertionError(f"it ended without {words!r}")
 
     def ended(self) -> tuple[int, str, str]:
-        """Return the exit status and what else was printed."""
+        """Return the exit status and what else was printed, but for who was waited for."""
         out, err = self._process.communicate(timeout=_PATIENCE_SECONDS)
-        return self._process.returncode, out, err
+        # Told if an answer takes longer than a moment.
+        told = [line for line in err.splitlines(keepends=True) if _WAITING not in line]
+        return self._process.returncode, out, "".join(told)
 
 
 @contextmanager

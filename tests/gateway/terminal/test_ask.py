@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from tests.live.process import GatewayProcess, running_gateway
 pytestmark = pytest.mark.slow
 
 PATIENCE = 30
+# Told if an answer takes longer than a moment.
+WAITING = "frontend-router: waiting for a person"
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,10 @@ def asked(gateway: GatewayProcess, person: Person, *arguments: str) -> subproces
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Return the exit status and what was printed, but for who was waited for how long."""
     out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
+    lines = err.splitlines(keepends=True)
+    return process.returncode, out, "".join(line for line in lines if WAITING not in line)
 
 
 def test_the_answer_goes_to_standard_output(gateway: GatewayProcess, person: Person) -> None:
@@ -145,6 +150,25 @@ def test_a_person_at_a_terminal_sees_who_is_waited_for(
     assert process.wait(PATIENCE) == 0
     # The line is gone before the answer, which commands nothing.
     assert shown.endswith(b"\r\x1b[2Kyes \\x1b[2J\r\n")
+
+
+def test_a_log_is_told_once_who_is_waited_for(gateway: GatewayProcess, person: Person) -> None:
+    process = asked(gateway, person, "Logged?")
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"{WAITING}, 1 frontend online\n"
+    person.answer(person.next("ask_user"), "yes")
+    assert process.communicate(timeout=PATIENCE) == ("yes\n", "")
+
+
+def test_where_nothing_can_be_told_nothing_is_taken_for_the_answer(
+    gateway: GatewayProcess, person: Person
+) -> None:
+    url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
+    command = [sys.executable, "-m", "gateway", "ask", "Closed?", "--url", url]
+    more = ["--audience", f"user:{person.user}", "--timeout", "0.3"]
+    shell = f"{shlex.join(command + more)} 2>&-"
+    done = subprocess.run(shell, shell=True, stdout=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (3, b"")
 
 
 @pytest.mark.parametrize(
