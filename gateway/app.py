@@ -37,12 +37,12 @@ from gateway.frontends.static import StaticFiles
 from gateway.http.access import Allowlist
 from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads
-from gateway.http.messages import Handler, Head
+from gateway.http.messages import Handler
 from gateway.http.response import Site
 from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.mcp.endpoint import McpEndpoint
-from gateway.mcp.revisions.family import Implementation
+from gateway.mcp.results import Implementation
 from gateway.mcp.tools import product_registry
 from gateway.metrics import Metrics, Reading
 from gateway.monitoring.endpoint import MonitoringApp, serve_monitoring
@@ -55,7 +55,7 @@ from pool.connections import Connections
 from pool.timers import Timers
 from pool.workers import Workers
 from session import MemoryBus, MemoryStore
-from session.model import Delivery, Outcome, Principal, Question
+from session.model import Delivery, Principal
 
 log = structlog.get_logger()
 
@@ -70,7 +70,6 @@ _REFUSAL: Final = (
 )
 _COLLECT_AFTER: Final = (20_000, 20, 50)
 _NEARLY_FULL: Final = 0.9
-_STATUS_TEXT: Final = {status: str(status) for status in range(100, 600)}
 INSTRUCTIONS: Final = (
     "ask_user puts a question in front of a person and returns the answer; it may take minutes. "
     "If the call is cut off, ask again with the same idempotency_key, or use wait=return and "
@@ -86,7 +85,6 @@ BANNER: Final = """
   Claude Code:        claude mcp add --transport http frontend-router {mcp}
   Try it:             frontend-router ask "Which colour?" --choice red --choice blue
 """
-_ENDPOINTS: Final = frozenset(("/mcp", "/ws", "/health", "/ready", "/live", "/config.json"))
 
 
 def serve(settings: Settings) -> int:
@@ -178,7 +176,7 @@ class _Gateway:
             ids=self.ids,
             clock=self.clock,
             delivery=Delivery(settings.delivery),
-            on_settled=self._question_settled,
+            on_settled=self.metrics.question_settled,
         )
         self.allowlist = Allowlist(settings.access, [port_of(sock) for sock in ports.values()])
         self.probes = self._make_probes()
@@ -239,14 +237,18 @@ class _Gateway:
             server=Implementation("frontend-router", self.version, "frontend-router"),
             identify=lambda _request: ANYBODY,
             health=self.probes.response,
-            on_call=self._mcp_called,
+            on_call=self.metrics.mcp_done,
             instructions=INSTRUCTIONS,
         )
 
     def _listen(self, sock: socket.socket, handler: Handler) -> None:
         settings = self.settings
         site = Site(
-            handler, Heads(settings.http, self.allowlist), settings.http, self.timers, self._observe
+            handler,
+            Heads(settings.http, self.allowlist),
+            settings.http,
+            self.timers,
+            self.metrics.request_done,
         )
         self.connections.listen(sock, partial(HttpConnection, site), refusal=_REFUSAL)
 
@@ -306,22 +308,6 @@ class _Gateway:
                     monitoring=f"http://{host}:{numbers['monitoring']}/health",
                 )
             )
-
-    def _observe(self, head: Head | None, status: int, seconds: float, size: int) -> None:
-        if head is None:
-            self.metrics.refused["http",] += 1
-            self.metrics.request_done("other", "other", str(status), seconds, size)
-            return
-        endpoint = head.path if head.path in _ENDPOINTS else "other"
-        self.metrics.request_done(head.method, endpoint, _STATUS_TEXT[status], seconds, size)
-
-    def _mcp_called(self, method: str, tool: str, how: str, seconds: float) -> None:
-        self.metrics.mcp_done(method, how, seconds)
-        if tool:
-            self.metrics.mcp_tools[tool, how] += 1
-
-    def _question_settled(self, question: Question, outcome: Outcome) -> None:
-        self.metrics.question_settled(outcome.state.text, outcome.at - question.created_at)
 
     def _check_store(self) -> Check:
         held = self.store.statistics()

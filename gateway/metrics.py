@@ -1,18 +1,13 @@
 """What the process counts, cheaply, and how Prometheus reads it.
 
-Counting happens on the hot path, so a family is a plain dict keyed by the values
-of its labels and an increment costs about a tenth of a microsecond; everything
-that costs more happens when somebody scrapes. The names, labels and meanings
-are a contract with dashboards and alerts; ours beyond it begin with
-``frontend_router_``.
-
-It refuses to grow with what peers send: past a bound on the label sets of a
-family, further ones are counted together as ``other``. It never sees content.
+Counting happens on the hot path, so what is counted often keeps the children of
+its families (`gateway.families`); everything that costs more happens when somebody
+scrapes. The names, labels and meanings are a contract with dashboards and
+alerts; ours beyond it begin with ``frontend_router_``. It never sees content.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias, final
 
@@ -26,16 +21,21 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-Labels: TypeAlias = tuple[str, ...]
+from gateway.families import Count, Counter, Histograms, Labels
+
 #: A number, or numbers by label values for a family that has labels.
 Reading: TypeAlias = float | Mapping[Labels, float]
 
 _OTHER: Final = "other"
+# The paths that become labels; anybody can invent others.
+_ENDPOINTS: Final = frozenset(
+    ("/mcp", "/ws", "/health", "/ready", "/live", "/metrics", "/config.json")
+)
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 # A label set costs a line for each sample; 256 of them in each family are
 # scraped in a few milliseconds, and no honest deployment comes near.
 _COUNTER_LABEL_SETS: Final = 256
 _HISTOGRAM_LABEL_SETS: Final = 64
-_LABEL_LENGTH: Final = 100
 
 # Go's default buckets; finer below, where most of our requests are, and coarser
 # above, where calls wait for a person.
@@ -67,92 +67,44 @@ _GAUGES: Final = (
 
 
 @final
-class Counter(dict[Labels, int]):
-    """Counts by label values: ``family[("GET", "/mcp", "200")] += 1``.
+class _Route:
+    """What is counted of one method on one path."""
 
-    Once the family is full, each new label set stays only until the next one
-    comes; then it is added to ``other``. Known label sets never pay for that.
-    """
+    __slots__ = ("_by_status", "_endpoint", "_method", "_requests", "seconds", "sizes")
 
-    __slots__ = ("_limit", "_newest", "help", "labels", "name")
+    def __init__(self, metrics: Metrics, method: str, endpoint: str) -> None:
+        self.seconds = metrics.http_duration.labels(method, endpoint)
+        self.sizes = metrics.http_response_size.labels(method, endpoint)
+        self._requests = metrics.http_requests
+        self._method = method
+        self._endpoint = endpoint
+        self._by_status: dict[int, Count] = {}
 
-    def __init__(self, name: str, help_: str, labels: Labels, limit: int) -> None:
-        super().__init__()
-        self.name = name
-        self.help = help_
-        self.labels = labels
-        self._limit = limit
-        self._newest: Labels | None = None
-
-    def __missing__(self, key: Labels) -> int:
-        if len(key) != len(self.labels):
-            raise KeyError(f"{self.name} has the labels {self.labels}, not {key}")
-        if len(self) >= self._limit or max(map(len, key), default=0) > _LABEL_LENGTH:
-            self._fold()
-            self._newest = key
-        return 0
-
-    def _fold(self) -> None:
-        if self._newest is not None and self._newest in self:
-            other = (_OTHER,) * len(self.labels)
-            count = self.pop(self._newest)
-            self[other] = self.get(other, 0) + count
-        self._newest = None
-
-    def samples(self) -> dict[Labels, float]:
-        """Return the counts as they are to be shown."""
-        self._fold()
-        if not self.labels:
-            return {(): self.get((), 0)}
-        return dict(self)
+    def requests(self, status: int) -> Count:
+        count = self._by_status.get(status)
+        if count is None:
+            count = self._requests.labels(self._method, self._endpoint, str(status))
+            self._by_status[status] = count
+        return count
 
 
 @final
-class Histogram:
-    """How often a value fell into each bucket."""
+class _Direction:
+    """What is counted of the WebSocket messages that come, or of those that go."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_by_type", "_family", "_name", "sizes")
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self.sizes = metrics.websocket_message_size.labels(name)
+        self._family = metrics.websocket_messages
+        self._name = name
+        self._by_type: dict[str, Count] = {}
 
-    def observe(self, value: float) -> None:
-        """Count a value; a bucket includes its upper bound."""
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return upper bounds and how many values are up to each."""
-        so_far = 0
-        cumulative = []
-        names = [*map(str, self._bounds), "+Inf"]
-        for name, count in zip(names, self.counts, strict=True):
-            so_far += count
-            cumulative.append((name, float(so_far)))
-        return cumulative
-
-
-@final
-class Histograms(dict[Labels, Histogram]):
-    """Histograms by label values: ``family[("GET", "/mcp")].observe(0.01)``."""
-
-    __slots__ = ("bounds", "help", "labels", "name")
-
-    def __init__(self, name: str, help_: str, labels: Labels, bounds: tuple[float, ...]) -> None:
-        super().__init__()
-        self.name = name
-        self.help = help_
-        self.labels = labels
-        self.bounds = bounds
-
-    def __missing__(self, key: Labels) -> Histogram:
-        if len(key) != len(self.labels):
-            raise KeyError(f"{self.name} has the labels {self.labels}, not {key}")
-        if len(self) >= _HISTOGRAM_LABEL_SETS or max(map(len, key), default=0) > _LABEL_LENGTH:
-            key = (_OTHER,) * len(self.labels)
-        return self.setdefault(key, Histogram(self.bounds))
+    def messages(self, message_type: str) -> Count:
+        count = self._by_type.get(message_type)
+        if count is None:
+            count = self._by_type[message_type] = self._family.labels(self._name, message_type)
+        return count
 
 
 @final
@@ -212,6 +164,9 @@ class Metrics:
         self.failures = counter(
             "frontend_router_failures_total", "Defects: what ended with an exception.", ("where",)
         )
+        self._routes: dict[tuple[str, str], _Route] = {}
+        self._in = _Direction(self, "in")
+        self._out = _Direction(self, "out")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Families(self))
         ProcessCollector(registry=self._registry)
@@ -220,32 +175,52 @@ class Metrics:
 
     # -- the hot path
 
-    def request_done(
-        self, method: str, endpoint: str, status: str, seconds: float, size: int
-    ) -> None:
+    def request_done(self, method: str, path: str, status: int, seconds: float, size: int) -> None:
         """Count an HTTP request that was answered with ``size`` bytes of body.
 
-        ``method`` and ``endpoint`` must come from sets that we chose.
+        Both words come from outside and may be anything; without a method it was no
+        request, and what was sent back is a refusal.
         """
-        route = (method, endpoint)
-        self.http_requests[method, endpoint, status] += 1
-        self.http_duration[route].observe(seconds)
-        self.http_response_size[route].observe(size)
+        route = self._routes.get((method, path))
+        if route is None:
+            route = self._route(method, path)
+        route.requests(status).inc()
+        route.seconds.observe(seconds)
+        route.sizes.observe(size)
 
-    def message(self, direction: str, message_type: str, size: int) -> None:
-        """Count a WebSocket message that came ("in") or went ("out")."""
-        self.websocket_messages[direction, message_type] += 1
-        self.websocket_message_size[direction,].observe(size)
+    def message_in(self, message_type: str, size: int) -> None:
+        """Count a WebSocket message that came."""
+        self._in.messages(message_type).inc()
+        self._in.sizes.observe(size)
 
-    def mcp_done(self, method: str, status: str, seconds: float) -> None:
-        """Count an MCP request that has its response."""
-        self.mcp_requests[method, status] += 1
-        self.mcp_duration[method,].observe(seconds)
+    def message_out(self, message_type: str, size: int) -> None:
+        """Count a WebSocket message that went."""
+        self._out.messages(message_type).inc()
+        self._out.sizes.observe(size)
+
+    def mcp_done(self, method: str, tool: str, status: str, seconds: float) -> None:
+        """Count an MCP request that has its response; ``tool`` is empty when none ran."""
+        self.mcp_requests.labels(method, status).inc()
+        self.mcp_duration.labels(method).observe(seconds)
+        if tool:
+            self.mcp_tools.labels(tool, status).inc()
 
     def question_settled(self, status: str, seconds: float) -> None:
         """Count a question that has its outcome, ``seconds`` after it was asked."""
-        self.questions[status,] += 1
-        self.response_time[status,].observe(seconds)
+        self.questions.labels(status).inc()
+        self.response_time.labels(status).observe(seconds)
+
+    def _route(self, method: str, path: str) -> _Route:
+        if not method:
+            # Never kept under this key, so each of them comes here.
+            self.refused.labels("http").inc()
+        known_method = method if method in _METHODS else _OTHER
+        known_path = path if path in _ENDPOINTS else _OTHER
+        key = (known_method, known_path)
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = _Route(self, known_method, known_path)
+        return route
 
     # -- when scraped
 
@@ -277,13 +252,13 @@ class Metrics:
             samples = counter.samples()
             for labels, value in read.get(counter.name, {}).items():
                 samples[labels] = samples.get(labels, 0) + value
-            yield _counted(counter.name, counter.help, counter.labels, samples)
+            yield _counted(counter.name, counter.help, counter.label_names, samples)
         # All that passed through, in and out: what the name promises on a dashboard.
-        messages = sum(self.websocket_messages.values()) + sum(self.mcp_requests.values())
+        messages = self.websocket_messages.total() + self.mcp_requests.total()
         yield _counted("messages_total", "WebSocket messages and MCP requests.", (), {(): messages})
         for family in self._histograms:
-            metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-            for labels, histogram in family.items():
+            metric = HistogramMetricFamily(family.name, family.help, labels=family.label_names)
+            for labels, histogram in family.children().items():
                 metric.add_metric(labels, histogram.buckets(), histogram.total)
             yield metric
         for name, help_, names in _GAUGES:
@@ -306,7 +281,7 @@ class Metrics:
     def _histogram_family(
         self, name: str, help_: str, labels: Labels, bounds: tuple[float, ...]
     ) -> Histograms:
-        family = Histograms(name, help_, labels, bounds)
+        family = Histograms(name, help_, labels, bounds, _HISTOGRAM_LABEL_SETS)
         self._histograms.append(family)
         return family
 

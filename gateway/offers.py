@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final, Literal, NamedTuple, Protocol, final
 
-import msgspec
-
 from gateway.answers import InvalidSchemaError, check_schema
 from gateway.errors import InvalidAskError
 from gateway.hub import Frontend
@@ -48,20 +46,49 @@ class Settings:
     draft_bytes: int = setting(16 * 1024, "The longest draft.", unit="bytes", minimum=256)
 
 
-class Ask(msgspec.Struct, frozen=True):
+@final
+class Ask:
     """What a caller wants to know. ``timeout`` is in seconds; ``None`` is the default."""
 
-    text: str
-    timeout: float | None = None
-    audience: Audience = EVERYONE
-    delivery: Delivery | None = None
-    choices: tuple[Choice, ...] = ()
-    schema: dict[str, Any] | None = None
-    context: str = ""
-    idempotency_key: str = ""
-    session_id: str = ""
-    asker_name: str = ""
-    if_absent: Literal["wait", "fail"] = "wait"
+    __slots__ = (
+        "asker_name",
+        "audience",
+        "choices",
+        "context",
+        "delivery",
+        "idempotency_key",
+        "if_absent",
+        "schema",
+        "session_id",
+        "text",
+        "timeout",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a question may have
+        self,
+        text: str,
+        timeout: float | None = None,
+        audience: Audience = EVERYONE,
+        delivery: Delivery | None = None,
+        choices: tuple[Choice, ...] = (),
+        schema: dict[str, Any] | None = None,
+        context: str = "",
+        idempotency_key: str = "",
+        session_id: str = "",
+        asker_name: str = "",
+        if_absent: Literal["wait", "fail"] = "wait",
+    ) -> None:
+        self.text = text
+        self.timeout = timeout
+        self.audience = audience
+        self.delivery = delivery
+        self.choices = choices
+        self.schema = schema
+        self.context = context
+        self.idempotency_key = idempotency_key
+        self.session_id = session_id
+        self.asker_name = asker_name
+        self.if_absent = if_absent
 
 
 class Waiter(Protocol):
@@ -135,20 +162,20 @@ class Recipient(Frontend, Protocol):
 
 
 @final
-class Offer(msgspec.Struct, eq=False):
-    """A question as this process knows it: who is shown it, who waits for it.
+class Offer:
+    """A question as this process knows it: who is shown it, who waits for it."""
 
-    A struct for its speed: one is made for every question.
-    """
+    __slots__ = ("encoded", "holders", "offered_at", "passed_over", "question", "waiters")
 
-    question: Question
-    #: What the frontends' port made of it, once for all of them.
-    encoded: bytes = b""
-    waiters: list[Waiter] = []
-    holders: dict[Recipient, None] = {}
-    # With delivery one: since when somebody has it, and who had it before.
-    offered_at: float = 0.0
-    passed_over: set[Recipient] | None = None
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        #: What the frontends' port made of it, once for all of them.
+        self.encoded = b""
+        self.waiters: list[Waiter] = []
+        self.holders: dict[Recipient, None] = {}
+        # With delivery one: since when somebody has it, and who had it before.
+        self.offered_at = 0.0
+        self.passed_over: set[Recipient] | None = None
 
 
 def check_ask(ask: Ask, settings: Settings) -> None:

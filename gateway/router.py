@@ -76,7 +76,7 @@ class Router:
         ids: Ids,
         clock: Callable[[], float],
         delivery: Delivery = Delivery.ALL,
-        on_settled: Callable[[Question, Outcome], None] = lambda _question, _outcome: None,
+        on_settled: Callable[[str, float], None] = lambda _state, _seconds: None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -379,7 +379,7 @@ class Router:
         if offer is None:
             return
         self._outcomes[outcome.state.text] += 1
-        self._on_settled(question, outcome)
+        self._on_settled(outcome.state.text, outcome.at - question.created_at)
         for waiter in offer.waiters:
             waiter.settled(question, outcome)
         self._dispatch.close(offer, outcome, by)

@@ -69,13 +69,17 @@ class Settings:
     )
 
 
-class _Record(msgspec.Struct, gc=False, eq=False):
+@final
+class _Record:
     """A question with what became of it."""
 
-    question: Question
-    size: int
-    deadline: Timer[str]
-    outcome: Outcome | None = None
+    __slots__ = ("deadline", "outcome", "question", "size")
+
+    def __init__(self, question: Question, size: int, deadline: Timer[str]) -> None:
+        self.question = question
+        self.size = size
+        self.deadline = deadline
+        self.outcome: Outcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

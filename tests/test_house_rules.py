@@ -27,6 +27,8 @@ TESTED_ELSEWHERE: Final = {
     "gateway/frontends/strange.py": "a half of the socket: tests/gateway/frontends/test_socket.py",
     "gateway/http/messages.py": "types, made and answered in tests/gateway/http/test_connection.py",
     "gateway/http/response.py": "a half of the connection: tests/gateway/http/test_connection.py",
+    "gateway/frontends/wire.py": "values: tests/gateway/frontends/test_messages.py",
+    "gateway/mcp/questions.py": "what tests/gateway/mcp/test_tools.py waits with",
     "loadtest/measures.py": "puts a gateway and its load together: tests/loadtest/test_bench.py",
     "loadtest/peers.py": "the far ends: tests/loadtest/test_drivers.py",
     "pool/connection.py": "a half of the pair that tests/pool/test_connections.py drives",

@@ -162,7 +162,7 @@ class FrontendsEndpoint:
     def gone(self, socket: FrontendSocket) -> None:
         """A socket's connection is lost."""
         self._sockets.pop(socket, None)
-        self.metrics.websocket_connections["disconnected",] += 1
+        self.metrics.websocket_connections.labels("disconnected").inc()
 
     def connected(self) -> int:
         """Return how many WebSockets are open."""
@@ -204,7 +204,7 @@ class FrontendsEndpoint:
         """Return the protocol of a connection that was upgraded."""
         socket = FrontendSocket(self, connection, self._tenant)
         self._sockets[socket] = None
-        self.metrics.websocket_connections["connected",] += 1
+        self.metrics.websocket_connections.labels("connected").inc()
         return socket
 
 

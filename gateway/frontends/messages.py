@@ -12,53 +12,24 @@ from typing import Any, Final
 import msgspec
 
 from gateway import gojson
+from gateway.frontends.wire import (
+    Asker,
+    AskUser,
+    Connect,
+    Disconnect,
+    DraftMessage,
+    Message,
+    Seen,
+    UserResponse,
+)
 from gateway.offers import Ack, Notification
-from session.model import Choice, Delivery, Outcome, Question
+from session.model import Delivery, Outcome, Question
 
 _NAME: Final = 128
 _GROUPS: Final = 64
 
-_Name = str
 _encode: Final = msgspec.json.Encoder().encode
 
-
-class Connect(msgspec.Struct, tag="connect", omit_defaults=True):
-    """The frontend says who it is; all of it is optional, as for Go's frontends."""
-
-    frontend_id: str = ""
-    user: str = ""
-    name: str = ""
-    groups: tuple[str, ...] = ()
-
-
-class UserResponse(msgspec.Struct, tag="user_response", omit_defaults=True):
-    """A person's answer, or refusal to give one."""
-
-    request_id: str
-    answer: str | None = None
-    content: dict[str, Any] | None = None
-    rejected: bool = False
-    reason: str = ""
-
-
-class DraftMessage(msgspec.Struct, tag="draft", omit_defaults=True):
-    """What a person has typed so far."""
-
-    request_id: str
-    text: str
-
-
-class Seen(msgspec.Struct, tag="seen", omit_defaults=True):
-    """A person looks at a question."""
-
-    request_id: str
-
-
-class Disconnect(msgspec.Struct, tag="disconnect", omit_defaults=True):
-    """The frontend says goodbye."""
-
-
-Message = Connect | UserResponse | DraftMessage | Seen | Disconnect
 
 _TYPES: Final[dict[str, type[Message]]] = {
     "connect": Connect,
@@ -161,33 +132,13 @@ class Stamps:
         return f"{text}.{int((at - second) * 1000):03d}Z"
 
 
-class _Asker(msgspec.Struct, omit_defaults=True):
-    subject: str
-    name: str = ""
-
-
-class _AskUser(msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker": "from"}):
-    """The fields in their order on the wire; what is empty is left out."""
-
-    request_id: str
-    question: str
-    asker: _Asker
-    created_at: str
-    deadline: str
-    delivery: str
-    choices: tuple[Choice, ...] = ()
-    schema: dict[str, Any] | None = None
-    context: str = ""
-    draft: str = ""
-
-
 def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:
     """Return the question as a frontend is shown it."""
     return _encode(
-        _AskUser(
+        AskUser(
             question.id,
             question.text,
-            _Asker(question.asker, question.asker_name),
+            Asker(question.asker, question.asker_name),
             stamps.format(question.created_at),
             stamps.format(question.deadline),
             "one" if question.delivery is Delivery.ONE else "all",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from websockets.protocol import State
 
 from gateway import errors
-from gateway.frontends import messages
+from gateway.frontends import messages, wire
 from gateway.frontends.frames import PING, encode_text, scan
 from gateway.frontends.strange import StrangeFrames, UnfinishedFrame
 from pool.connection import Callback, Connection
@@ -181,26 +181,26 @@ class FrontendSocket:
         try:
             message = messages.decode(payload)
         except messages.MessageError as error:
-            endpoint.metrics.message("in", "invalid", len(payload))
+            endpoint.metrics.message_in("invalid", len(payload))
             self._complain(error.code, str(error), request_id=error.request_id)
             return
         except UnicodeDecodeError:
             self.close(errors.CLOSE_INVALID_TEXT)
             return
         kind = type(message)
-        endpoint.metrics.message("in", messages.NAMES[kind], len(payload))
-        if kind is messages.UserResponse:
+        endpoint.metrics.message_in(messages.NAMES[kind], len(payload))
+        if kind is wire.UserResponse:
             step = self._respond(message)  # type: ignore[arg-type]  # kind says so
             self._start(step, message.request_id)  # type: ignore[union-attr]  # so it has one
         else:
             self._rarer(message)
 
-    def _rarer(self, message: messages.Message) -> None:
+    def _rarer(self, message: wire.Message) -> None:
         endpoint = self._endpoint
         match message:
-            case messages.Connect():
+            case wire.Connect():
                 self._start(self._connect(message))
-            case messages.DraftMessage():
+            case wire.DraftMessage():
                 if len(message.text) > endpoint.router.settings.draft_bytes:
                     limit = endpoint.router.settings.draft_bytes
                     self._complain(
@@ -210,12 +210,12 @@ class FrontendSocket:
                     )
                 else:
                     self._start(endpoint.router.save_draft(self, message.request_id, message.text))
-            case messages.Seen():
+            case wire.Seen():
                 endpoint.router.saw(self, message.request_id)
-            case messages.Disconnect():
+            case wire.Disconnect():
                 self.close(errors.CLOSE_NORMAL)
 
-    async def _respond(self, message: messages.UserResponse) -> None:
+    async def _respond(self, message: wire.UserResponse) -> None:
         router = self._endpoint.router
         question_id = message.request_id
         if message.rejected:
@@ -231,7 +231,7 @@ class FrontendSocket:
     def _acknowledge(self, question_id: str, ack: Ack) -> None:
         self._send_message("response_ack", encode_text(messages.response_ack(question_id, ack)))
 
-    async def _connect(self, message: messages.Connect) -> None:
+    async def _connect(self, message: wire.Connect) -> None:
         endpoint = self._endpoint
         await endpoint.router.detach(self)
         if message.frontend_id:
@@ -291,7 +291,7 @@ class FrontendSocket:
         self._send_message("error", frame)
 
     def _send_message(self, kind: str, frame: bytes) -> None:
-        self._endpoint.metrics.message("out", kind, len(frame))
+        self._endpoint.metrics.message_out(kind, len(frame))
         self._connection.write(frame)
 
     # -- life and death

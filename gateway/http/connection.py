@@ -218,7 +218,7 @@ class HttpConnection:
             self._arm(self._site.limits.idle_seconds, self._maybe_idle)
         self._active = True
         site, connection = self._site, self._connection
-        response = Response(self, connection, site, head, site.timers.time)
+        response = Response(self, connection, site, head)
         self._response = response
         site.handler(Request(head, body, connection.peer), response)
 
@@ -254,7 +254,7 @@ class HttpConnection:
             + b"Content-Length: %d\r\n\r\n" % len(body)
             + body
         )
-        self._site.observe(None, refused.status, 0.0, len(body))
+        self._site.observe("", "", refused.status, 0.0, len(body))
         self._disarm()
         self._connection.close()
 

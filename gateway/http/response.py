@@ -10,8 +10,6 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, final
 
-import msgspec
-
 from gateway.http.head import Heads, Limits
 from gateway.http.messages import Handler, Head, Headers
 from pool.connection import Callback, Connection, ConnectionProtocol
@@ -25,9 +23,9 @@ STATUS_LINE: Final = {
 }
 _BODILESS: Final = frozenset((101, 204, 304))
 
-#: Told of every finished response: head (None when it could not be judged),
-#: status, seconds from the request to the end of the response, and its bytes.
-Observer = Callable[[Head | None, int, float, int], None]
+#: Told of every finished response: method and path (empty when the head could not be
+#: judged), status, seconds from the request to the end of the response, and its bytes.
+Observer = Callable[[str, str, int, float, int], None]
 
 
 @final
@@ -61,28 +59,41 @@ class Site:
 
 
 @final
-class Response(msgspec.Struct, eq=False):
-    """The answer to one request; see `gateway.http.messages.Responder`.
+class Response:
+    """The answer to one request; see `gateway.http.messages.Responder`."""
 
-    A struct for its speed: one is made for every request.
-    """
+    __slots__ = (
+        "_connection",
+        "_head",
+        "_http",
+        "_site",
+        "_size",
+        "_started",
+        "_status",
+        "_streaming",
+        "leaves_at_end",
+        "on_disconnect",
+    )
 
-    #: ``None`` once the response is complete, or nobody wants it any more.
-    http: HttpConnection | None
-    connection: Connection
-    site: Site
-    head: Head
-    started: float
-    on_disconnect: Callable[[], None] | None = None
-    leaves_at_end: bool = False
-    streaming: bool = False
-    status: int = 0
-    size: int = 0
+    def __init__(
+        self, http: HttpConnection, connection: Connection, site: Site, head: Head
+    ) -> None:
+        # ``None`` once the response is complete, or nobody wants it any more.
+        self._http: HttpConnection | None = http
+        self._connection = connection
+        self._site = site
+        self._head = head
+        self._started = site.timers.time
+        self._streaming = False
+        self._status = 0
+        self._size = 0
+        self.on_disconnect: Callable[[], None] | None = None
+        self.leaves_at_end = False
 
     @property
     def is_open(self) -> bool:
         """Whether the peer can still get something."""
-        return self.http is not None and self.connection.is_open
+        return self._http is not None and self._connection.is_open
 
     def respond(
         self,
@@ -92,86 +103,91 @@ class Response(msgspec.Struct, eq=False):
         headers: Headers = (),
     ) -> None:
         """Send a whole response."""
-        if self.http is None or self.streaming:
+        if self._http is None or self._streaming:
             return
-        head = self.head
+        head = self._head
         more = _encode_headers(headers) if headers else b""
         if not head.keep_alive:
             more += b"Connection: close\r\n"
         if status in _BODILESS:
             body = b""
-            out = b"%b%b%b\r\n" % (STATUS_LINE[status], self.site.date(), more)
+            out = b"%b%b%b\r\n" % (STATUS_LINE[status], self._site.date(), more)
         else:
             size = len(body)
             if head.method == "HEAD":
                 body = b""
             out = b"%b%bContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
                 STATUS_LINE[status],
-                self.site.date(),
+                self._site.date(),
                 content_type,
                 size,
                 more,
                 body,
             )
-        self.connection.write(out)
-        self.status = status
-        self.size = len(body)
+        self._connection.write(out)
+        self._status = status
+        self._size = len(body)
         self.finish()
 
     def start_stream(self, status: int, content_type: bytes, headers: Headers = ()) -> None:
         """Send the head of a response whose body follows in pieces."""
-        if self.http is None or self.streaming:
+        if self._http is None or self._streaming:
             return
-        self.streaming = True
-        self.status = status
-        out = STATUS_LINE[status] + self.site.date() + b"Content-Type: %b\r\n" % content_type
+        self._streaming = True
+        self._status = status
+        out = STATUS_LINE[status] + self._site.date() + b"Content-Type: %b\r\n" % content_type
         # An HTTP/1.0 peer knows no chunks: its stream ends with the connection.
         out += (
-            b"Transfer-Encoding: chunked\r\n" if self.head.keep_alive else b"Connection: close\r\n"
+            b"Transfer-Encoding: chunked\r\n" if self._head.keep_alive else b"Connection: close\r\n"
         )
-        self.connection.write(out + _encode_headers(headers) + b"\r\n")
+        self._connection.write(out + _encode_headers(headers) + b"\r\n")
 
     def send_piece(self, data: bytes) -> None:
         """Send a piece of a started stream, at once."""
-        if self.http is None or not self.streaming or not data:
+        if self._http is None or not self._streaming or not data:
             return
-        self.size += len(data)
-        if self.head.keep_alive:
+        self._size += len(data)
+        if self._head.keep_alive:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self.connection.write(data)
+        self._connection.write(data)
 
     def end_stream(self) -> None:
         """Finish a started stream."""
-        if self.http is None or not self.streaming:
+        if self._http is None or not self._streaming:
             return
-        if self.head.keep_alive:
-            self.connection.write(b"0\r\n\r\n")
+        if self._head.keep_alive:
+            self._connection.write(b"0\r\n\r\n")
         self.finish()
 
     def upgrade(self, response: bytes, make: Callable[[Connection], ConnectionProtocol]) -> None:
         """Send ``response`` (a 101) and hand the connection over."""
-        http, self.http = self.http, None
+        http, self._http = self._http, None
         if http is None:
             return
-        self.connection.write(response)
-        self.site.observe(self.head, 101, 0.0, 0)
+        self._connection.write(response)
+        self._observe(101)
         http.hand_over(make)
 
     def lost(self) -> None:
         """The connection is gone before the response was complete."""
-        self.http = None
-        self.site.observe(self.head, 499, self.site.timers.time - self.started, self.size)
+        self._http = None
+        self._observe(499)
         if self.on_disconnect is not None:
             self.on_disconnect()
             self.on_disconnect = None
 
     def finish(self) -> None:
         """Hand the connection back: it closes, or serves what waits."""
-        http, self.http = self.http, None
+        http, self._http = self._http, None
         self.on_disconnect = None
-        self.site.observe(self.head, self.status, self.site.timers.time - self.started, self.size)
+        self._observe(self._status)
         if http is not None:
-            http.response_finished(keep_alive=self.head.keep_alive)
+            http.response_finished(keep_alive=self._head.keep_alive)
+
+    def _observe(self, status: int) -> None:
+        site, head = self._site, self._head
+        seconds = site.timers.time - self._started
+        site.observe(head.method, head.path, status, seconds, self._size)
 
 
 def _encode_headers(headers: Headers) -> bytes:

@@ -11,8 +11,6 @@ import enum
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, final
 
-import msgspec
-
 from gateway.mcp import jsonrpc
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ LEVELS: Final = (
     "emergency",
 )
 
-_encode = msgspec.json.Encoder().encode
 _NO_META: Final[dict[str, Any]] = {}
 
 
@@ -75,34 +72,61 @@ class Waiting(Protocol):
 
 
 @final
-class Call(msgspec.Struct, eq=False):
-    """One request: who asked what, and the one way to answer.
+class Call:
+    """One request: who asked what, and the one way to answer."""
 
-    A struct for its speed: one is made for every request.
-    """
+    __slots__ = (
+        "departure",
+        "done",
+        "exchange",
+        "id",
+        "key",
+        "label",
+        "last_progress",
+        "ledger",
+        "method",
+        "params",
+        "principal",
+        "question_id",
+        "revision",
+        "session",
+        "started",
+        "stream_id",
+        "waiting",
+    )
 
-    ledger: Ledger
-    exchange: Exchange
-    revision: Revision
-    principal: Principal
-    #: What its caller named it; only echoed.
-    id: jsonrpc.RequestId
-    method: str
-    params: dict[str, Any]
-    started: float
-    #: The caller's session; ``None`` where the revision has none.
-    session: McpSession | None = None
-    #: Where the ledger keeps it.
-    key: Key | None = None
-    #: What metrics call the thing that is called: a tool's name.
-    label: str = ""
-    #: The question whose outcome is this call's result, once it has one.
-    question_id: str = ""
-    done: bool = False
-    waiting: Waiting | None = None
-    departure: Departure | None = None
-    stream_id: str = ""
-    last_progress: float = -math.inf
+    def __init__(  # noqa: PLR0913, PLR0917 - what there is to know of a request
+        self,
+        ledger: Ledger,
+        exchange: Exchange,
+        revision: Revision,
+        principal: Principal,
+        message: jsonrpc.Message,
+        started: float,
+    ) -> None:
+        assert message.id is not None
+        self.ledger = ledger
+        self.exchange = exchange
+        self.revision = revision
+        self.principal = principal
+        #: What its caller named it; only echoed.
+        self.id: jsonrpc.RequestId = message.id
+        self.method = message.method
+        self.params = message.params
+        self.started = started
+        #: The caller's session; ``None`` where the revision has none.
+        self.session: McpSession | None = None
+        #: Where the ledger keeps it.
+        self.key: Key | None = None
+        #: What metrics call the thing that is called: a tool's name.
+        self.label = ""
+        #: The question whose outcome is this call's result, once it has one.
+        self.question_id = ""
+        self.done = False
+        self.waiting: Waiting | None = None
+        self.departure: Departure | None = None
+        self.stream_id = ""
+        self.last_progress = -math.inf
 
     @property
     def meta(self) -> dict[str, Any]:

@@ -75,18 +75,8 @@ class Dispatcher:
         self, exchange: Exchange, revision: Revision, principal: Principal, message: Message
     ) -> Call:
         """Make the call that a message asks for, as a part of an exchange."""
-        assert message.id is not None
         self._ledger.active += 1
-        call = Call(
-            self._ledger,
-            exchange,
-            revision,
-            principal,
-            message.id,
-            message.method,
-            message.params,
-            self._now(),
-        )
+        call = Call(self._ledger, exchange, revision, principal, message, self._now())
         exchange.calls = (*exchange.calls, call)
         return call
 

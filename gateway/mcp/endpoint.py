@@ -26,8 +26,9 @@ from gateway.mcp.methods import Methods
 from gateway.mcp.pacing import Pace
 from gateway.mcp.refusals import OVERLOADED, guarded, refuse, unsupported
 from gateway.mcp.registry import Registry
+from gateway.mcp.results import Implementation
 from gateway.mcp.revisions import handshake, modern, versions
-from gateway.mcp.revisions.family import Implementation, Revision
+from gateway.mcp.revisions.family import Revision
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.settings import Settings
 from pool.connection import Callback

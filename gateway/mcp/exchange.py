@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-import msgspec
-
 from gateway.mcp import sse
 
 if TYPE_CHECKING:
@@ -72,25 +70,44 @@ class Conduct:
 
 
 @final
-class Exchange(msgspec.Struct, eq=False):
-    """One POST and its response.
+class Exchange:
+    """One POST and its response."""
 
-    A struct for its speed: one is made for every request.
-    """
+    __slots__ = (
+        "calls",
+        "conduct",
+        "events",
+        "expected",
+        "facts",
+        "parts",
+        "responder",
+        "revision",
+        "state",
+        "stream_id",
+    )
 
-    conduct: Conduct
-    responder: Responder
-    facts: Facts
-    #: What is assumed until the session says it.
-    revision: Revision
-    #: The replies a batch waits for; ``None`` for a message that came alone.
-    expected: int | None = None
-    #: The calls that are not answered yet.
-    calls: tuple[Participant, ...] = ()
-    parts: list[bytes] = []
-    events: int = 0
-    state: int = OPEN
-    stream_id: str = ""
+    def __init__(
+        self,
+        conduct: Conduct,
+        responder: Responder,
+        facts: Facts,
+        revision: Revision,
+        expected: int | None = None,
+    ) -> None:
+        self.conduct = conduct
+        self.responder = responder
+        self.facts = facts
+        #: What is assumed until the session says it.
+        self.revision = revision
+        #: The replies a batch waits for; ``None`` for a message that came alone.
+        self.expected = expected
+        #: The calls that are not answered yet.
+        self.calls: tuple[Participant, ...] = ()
+        #: The replies of a batch that has not all of them.
+        self.parts: list[bytes] | None = None
+        self.events = 0
+        self.state = OPEN
+        self.stream_id = ""
 
     def hold(self) -> None:
         """The result is not there: wait for it, at first silently."""
@@ -195,10 +212,10 @@ class Exchange(msgspec.Struct, eq=False):
                 )
                 self.events = 1
         self.hold_stream(opening)
-        if self.parts:
+        if self.parts is not None:
             for part in self.parts:
                 self._send(part)
-            self.parts.clear()
+            self.parts = None
         for call in self.calls:
             call.streaming(self.stream_id)
             progress = call.progress_bytes()
@@ -215,6 +232,8 @@ class Exchange(msgspec.Struct, eq=False):
             if not self.expected:
                 self.end()
             return
+        if self.parts is None:
+            self.parts = []
         self.parts.append(payload)
         if not self.expected:
             body = b"[%b]" % b",".join(self.parts)

@@ -78,13 +78,18 @@ class MalformedError(Exception):
 
 
 @final
-class Message(msgspec.Struct, eq=False):
+class Message:
     """One request, notification or response. ``params`` is not to be changed."""
 
-    kind: Kind
-    id: RequestId | None
-    method: str
-    params: dict[str, Any]
+    __slots__ = ("id", "kind", "method", "params")
+
+    def __init__(
+        self, kind: Kind, request_id: RequestId | None, method: str, params: dict[str, Any]
+    ) -> None:
+        self.kind = kind
+        self.id = request_id
+        self.method = method
+        self.params = params
 
 
 def decode(body: bytes) -> object:

@@ -12,6 +12,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
+class Implementation(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A program, as it introduces itself."""
+
+    name: str
+    version: str
+    title: str = ""
+    website_url: str = ""
+
+
 class Result(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The base of every result. ``meta`` is the member ``_meta``."""
 

@@ -22,7 +22,8 @@ from gateway.mcp.arguments import (
     NotifyUser,
 )
 from gateway.mcp.call import LATER, Call, Later
-from gateway.mcp.questions import QuestionState, QuestionWait, open_result, outcome_result
+from gateway.mcp.outcomes import QuestionState, open_result, outcome_result
+from gateway.mcp.questions import QuestionWait
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ToolResult, text
 from gateway.mcp.schemas import schema_of
@@ -45,12 +46,6 @@ class Settings:
     collect_seconds: float = setting(
         300.0, "The longest that collect_answer waits.", unit="seconds", minimum=0.0
     )
-
-
-class Told(msgspec.Struct):
-    """The structured content of notify_user."""
-
-    told: int
 
 
 def product_registry(
@@ -205,8 +200,8 @@ class _Tools:
             ),
         )
         if not told:
-            return text("Nobody is connected who could be told (0 frontends online).", Told(0))
-        return text(f"Told {told} {'frontend' if told == 1 else 'frontends'}.", Told(told))
+            return text("Nobody is connected who could be told (0 frontends online).", {"told": 0})
+        return text(f"Told {told} {'frontend' if told == 1 else 'frontends'}.", {"told": told})
 
     async def list_frontends(self, call: Call, _arguments: ListFrontends) -> ToolResult:
         """List who is connected."""

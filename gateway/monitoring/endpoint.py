@@ -88,15 +88,8 @@ class MonitoringApp:
             }
         )
         await send({"type": "http.response.body", "body": body, "more_body": False})
-        # Only words we know become labels: anybody can invent others.
-        method, path = scope["method"], scope["path"]
-        self._metrics.request_done(
-            method if method in _METHODS else "other",
-            path if path in (*_REPORTS, "/metrics") else "other",
-            str(status),
-            trio.current_time() - started,
-            len(body),
-        )
+        seconds = trio.current_time() - started
+        self._metrics.request_done(scope["method"], scope["path"], status, seconds, len(body))
 
     def _answer(
         self, scope: HTTPScope, headers: _Fields, request_id: str

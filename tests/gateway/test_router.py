@@ -81,7 +81,7 @@ class World:
             hub=self.hub,
             ids=Ids(),
             clock=lambda: self.now,
-            on_settled=lambda _question, outcome: self.settled.append(outcome.state.text),
+            on_settled=lambda state, _seconds: self.settled.append(state),
         )
 
     async def tab(self, name: str, **more: Any) -> Tab:

@@ -23,15 +23,6 @@ Reply = Result | Encoded
 encode: Final = msgspec.json.Encoder().encode
 
 
-class Implementation(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A program, as it introduces itself."""
-
-    name: str
-    version: str
-    title: str = ""
-    website_url: str = ""
-
-
 class Revision(Protocol):
     """One revision of MCP, as far as revisions differ."""
 

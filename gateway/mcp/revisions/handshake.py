@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import Departure
-from gateway.mcp.results import Encoded
+from gateway.mcp.results import Encoded, Implementation
 from gateway.mcp.revisions import versions
 from gateway.mcp.revisions.family import (
     COMMON_METHODS,
     STATUSES,
-    Implementation,
     Reply,
     body_of,
     encode,

@@ -24,13 +24,12 @@ from gateway.mcp.jsonrpc import (
     UNSUPPORTED_VERSION,
     RpcError,
 )
-from gateway.mcp.results import Encoded
+from gateway.mcp.results import Encoded, Implementation
 from gateway.mcp.revisions import versions
 from gateway.mcp.revisions.family import (
     COMMON_METHODS,
     NAMED_BY,
     STATUSES,
-    Implementation,
     Reply,
     encode,
     offered,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.frontends import messages
+from gateway.frontends import messages, wire
 from gateway.offers import Ack, Notification
 from session.model import Choice, Delivery, Outcome, Question, State
 
@@ -16,29 +16,29 @@ from session.model import Choice, Delivery, Outcome, Question, State
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"type":"connect"}', messages.Connect()),
+        ('{"type":"connect"}', wire.Connect()),
         (
             '{"type":"connect","frontend_id":"f","user":"u","name":"n","groups":["g"],"more":1}',
-            messages.Connect("f", "u", "n", ("g",)),
+            wire.Connect("f", "u", "n", ("g",)),
         ),
         (
             '{"type":"user_response","request_id":"q","answer":"blue"}',
-            messages.UserResponse("q", "blue"),
+            wire.UserResponse("q", "blue"),
         ),
         (
             '{"type":"user_response","request_id":"q","content":{"a":[1]}}',
-            messages.UserResponse("q", content={"a": [1]}),
+            wire.UserResponse("q", content={"a": [1]}),
         ),
         (
             '{"type":"user_response","request_id":"q","rejected":true,"reason":"no"}',
-            messages.UserResponse("q", rejected=True, reason="no"),
+            wire.UserResponse("q", rejected=True, reason="no"),
         ),
-        ('{"type":"draft","request_id":"q","text":"b"}', messages.DraftMessage("q", "b")),
-        ('{"type":"seen","request_id":"q"}', messages.Seen("q")),
-        ('{"type":"disconnect"}', messages.Disconnect()),
+        ('{"type":"draft","request_id":"q","text":"b"}', wire.DraftMessage("q", "b")),
+        ('{"type":"seen","request_id":"q"}', wire.Seen("q")),
+        ('{"type":"disconnect"}', wire.Disconnect()),
     ],
 )
-def test_each_message_is_understood(text: str, expected: messages.Message) -> None:
+def test_each_message_is_understood(text: str, expected: wire.Message) -> None:
     assert messages.decode(text.encode()) == expected
 
 

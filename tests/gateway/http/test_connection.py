@@ -10,7 +10,7 @@ from gateway.http.access import Allowlist
 from gateway.http.access import Settings as AccessSettings
 from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads, Limits
-from gateway.http.messages import Head, Request, Responder
+from gateway.http.messages import Request, Responder
 from gateway.http.response import Site
 from tests.wire import Clock, Wire
 
@@ -54,7 +54,7 @@ class Peer:
         self.responders.append(responder)
         self.handler(request, responder)
 
-    def _observe(self, _head: Head | None, status: int, _seconds: float, size: int) -> None:
+    def _observe(self, _method: str, _path: str, status: int, _s: float, size: int) -> None:
         self.observed.append((status, size))
 
     def send(self, data: bytes, step: int = 0) -> None:

@@ -19,7 +19,7 @@ from gateway.ids import Ids
 from gateway.mcp import tools
 from gateway.mcp.endpoint import McpEndpoint, Settings
 from gateway.mcp.registry import Registry
-from gateway.mcp.revisions.family import Implementation
+from gateway.mcp.results import Implementation
 from gateway.offers import Settings as RouterSettings
 from gateway.router import Router
 from pool.timers import Timers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from gateway.mcp.call import Call
+from gateway.mcp.jsonrpc import Kind, Message
 from gateway.mcp.ledger import Ledger
 from session.model import McpSession, Principal
 
@@ -30,7 +31,8 @@ def _ledger(limit: int = 10) -> tuple[Ledger, list[tuple[Call, str]]]:
 
 def _call(ledger: Ledger, request_id: str | int) -> Call:
     principal = Principal("t", "s")
-    parts: tuple[Any, ...] = (_Exchange(), _Revision(), principal, request_id, "m", {}, 0.0)
+    message = Message(Kind.REQUEST, request_id, "m", {})
+    parts: tuple[Any, ...] = (_Exchange(), _Revision(), principal, message, 0.0)
     ledger.active += 1
     return Call(ledger, *parts)
 

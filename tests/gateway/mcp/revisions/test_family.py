@@ -10,11 +10,11 @@ from gateway.mcp.revisions import family
 from gateway.mcp.revisions.handshake import REVISIONS
 from gateway.mcp.revisions.modern import Modern
 
-MODERN = Modern(family.Implementation("s", "1"), 1000)
+MODERN = Modern(results.Implementation("s", "1"), 1000)
 
 
 def test_a_program_introduces_itself_without_empty_words() -> None:
-    said = family.encode(family.Implementation("n", "1", website_url="https://e.example"))
+    said = family.encode(results.Implementation("n", "1", website_url="https://e.example"))
     assert json.loads(said) == {"name": "n", "version": "1", "websiteUrl": "https://e.example"}
 
 

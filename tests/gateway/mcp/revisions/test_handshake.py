@@ -9,8 +9,8 @@ import pytest
 from gateway.mcp import results
 from gateway.mcp.call import Departure
 from gateway.mcp.registry import Registry
+from gateway.mcp.results import Implementation
 from gateway.mcp.revisions import handshake
-from gateway.mcp.revisions.family import Implementation
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from gateway.mcp import results
 from gateway.mcp.heads import Facts
 from gateway.mcp.jsonrpc import RpcError
 from gateway.mcp.registry import HeaderParameter
+from gateway.mcp.results import Implementation
 from gateway.mcp.revisions import modern
-from gateway.mcp.revisions.family import Implementation
 from tests.gateway.mcp.recording import META, MODERN
 
 REVISION = modern.Modern(Implementation("server", "1"), 5000)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.mcp.questions import open_result, outcome_result
+from gateway.mcp.outcomes import open_result, outcome_result
 from gateway.mcp.results import ToolResult
 from session.model import Outcome, Question, State
 
