@@ -98,13 +98,19 @@ class Waiter(Protocol):
         """Hear the outcome: once, later, and never from inside the call that asked."""
 
 
-class Asked(NamedTuple):
-    """What became of an ask. ``online`` counts the frontends here that it is for."""
+@final
+class Asked:
+    """What became of an ask: its question, and how that ended if it did so before.
 
-    question: Question
-    outcome: Outcome | None
-    fresh: bool
-    online: int
+    ``online`` counts the frontends here that the question is for.
+    """
+
+    __slots__ = ("online", "outcome", "question")
+
+    def __init__(self, question: Question, outcome: Outcome | None, online: int) -> None:
+        self.question = question
+        self.outcome = outcome
+        self.online = online
 
 
 class Ack(NamedTuple):

@@ -110,18 +110,19 @@ class Router:
         check_ask(ask, self.settings)
         if ask.if_absent == "fail" and not await self.online(principal.tenant, ask.audience):
             raise NobodyConnectedError
-        question, fresh, outcome = await self.store.admit(self._question(principal, ask))
+        admitted = await self.store.admit(self._question(principal, ask))
+        question = admitted.question
         online = len(self.hub.matching(question.tenant, question.audience))
-        if outcome is not None:
-            return Asked(question, outcome, fresh, online)
+        if admitted.outcome is not None:
+            return Asked(question, admitted.outcome, online)
         offer = self._offer_of(question)
         if waiter is not None:
             offer.waiters.append(waiter)
-        if fresh:
+        if admitted.fresh:
             self._outcomes["open"] += 1
             self._dispatch.show(offer, self.clock())
             self._bus.question_opened(question.tenant, question.id)
-        return Asked(question, None, fresh, online)
+        return Asked(question, None, online)
 
     def forget(self, question_id: str, waiter: Waiter) -> None:
         """The caller left: ``waiter`` hears nothing more; the question stays."""

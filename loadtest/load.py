@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol
 
 from loadtest import requests
-from loadtest.polling import WRITE, open_selector
+from pool.polling import READ, WRITE, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
@@ -73,7 +73,7 @@ class Load:
         peer.sock.settimeout(0)
         self.peers.append(peer)
         self._by_number[peer.sock.fileno()] = peer
-        self._selector.register(peer.sock.fileno())
+        self._selector.register(peer.sock.fileno(), READ)
 
     def token(self) -> bytes:
         """Return a token that nobody else in this load has."""
@@ -96,7 +96,7 @@ class Load:
             return
         if sent < len(data):
             self._outboxes[number] = data[sent:]
-            self._selector.modify(number, writing=True)
+            self._selector.modify(number, READ | WRITE)
 
     def receive(self, sock: socket.socket) -> bytes | None:
         """Return what has arrived, or ``None`` when that is nothing, or the end."""
@@ -162,7 +162,7 @@ class Load:
 
     def _flush(self, number: int) -> None:
         data = self._outboxes.pop(number, b"")
-        self._selector.modify(number, writing=False)
+        self._selector.modify(number, READ)
         peer = self._by_number.get(number)
         if data and peer is not None:
             self.send(peer.sock, data)

@@ -6,11 +6,11 @@ can be read or written. Nothing here waits or raises.
 
 from __future__ import annotations
 
-import selectors
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from pool.polling import READ, WRITE
 from pool.timers import Timer
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 #: What a timer of the connections calls.
 Callback = Callable[[], None]
-
-READ: Final = selectors.EVENT_READ
-WRITE: Final = selectors.EVENT_WRITE
 
 # One read: a whole small request or many pipelined frames, and the share of a
 # wake-up that one busy peer may take.
@@ -63,6 +60,7 @@ class Connection:
         "_progress",
         "_socket",
         "closing",
+        "number",
         "outbox_bytes",
         "peer",
         "protocol",
@@ -74,6 +72,8 @@ class Connection:
     def __init__(self, owner: Connections, sock: socket.socket, peer: str) -> None:
         self._owner = owner
         self._socket: socket.socket | None = sock
+        #: The descriptor, as the selector knows it.
+        self.number = sock.fileno()
         self._outbox: list[bytes | memoryview] | None = None
         self._interest = READ
         self._deadline: Timer[Callback] | None = None
@@ -140,7 +140,7 @@ class Connection:
         if sock is None:
             return
         if self._interest:
-            self._owner.selector.unregister(sock)
+            self._owner.selector.unregister(self.number)
         self._socket = None
         self._interest = 0
         self._outbox = None
@@ -155,11 +155,11 @@ class Connection:
             return
         selector = self._owner.selector
         if not self._interest:
-            selector.register(sock, interest, self)
+            selector.register(self.number, interest)
         elif not interest:
-            selector.unregister(sock)
+            selector.unregister(self.number)
         else:
-            selector.modify(sock, interest, self)
+            selector.modify(self.number, interest)
         self._interest = interest
 
     def readable(self) -> None:

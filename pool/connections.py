@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import trio
 
-from pool.connection import READ, WRITE, Callback, Connection, ConnectionProtocol
+from pool.connection import Callback, Connection, ConnectionProtocol
+from pool.polling import READ, WRITE, open_selector
 from pool.settings import setting
 from pool.timers import Timer, Timers
 
@@ -108,12 +108,13 @@ class Connections:
     def __init__(self, settings: Settings, timers: Timers[Callback], on_failure: OnFailure) -> None:
         self.settings = settings
         self.timers = timers
-        self.selector = selectors.DefaultSelector()
+        self.selector = open_selector()
         self.accepted = self.refused = self.slow_consumers = self.failures = 0
         self.reads = self.sends = self.turns = 0
         self._on_failure = on_failure
-        self._listeners: list[_Listener] = []
-        self._open: set[Connection] = set()
+        self._listeners: dict[int, _Listener] = {}
+        # By descriptor.
+        self._open: dict[int, Connection] = {}
         self._by_address: dict[str, int] = {}
         #: Connections with something to send, and whether a turn will send it.
         self.unsent: list[Connection] = []
@@ -128,18 +129,17 @@ class Connections:
         """Accept from a bound socket; ``refusal`` is sent to whom a cap turns away."""
         sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
         sock.listen(4096)
-        listener = _Listener(sock, factory, refusal)
-        self._listeners.append(listener)
-        self.selector.register(sock, READ, listener)
+        self._listeners[sock.fileno()] = _Listener(sock, factory, refusal)
+        self.selector.register(sock.fileno(), READ)
 
     def stop_listening(self) -> None:
         """Accept nobody from now on; who is connected stays."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        for listener in self._listeners:
+        for number, listener in self._listeners.items():
             if self._accepting:
-                self.selector.unregister(listener.sock)
+                self.selector.unregister(number)
             listener.sock.close()
         self._listeners.clear()
 
@@ -155,19 +155,19 @@ class Connections:
                     await self._take_turn()
         finally:
             self.stop_listening()
-            for connection in list(self._open):
+            for connection in list(self._open.values()):
                 connection.abort()
             self.selector.close()
 
     async def wait_until_sent(self) -> None:
         """Return when nothing that was written still waits for its peer."""
         # Once in a process: an event would cost every send something.
-        while any(connection.outbox_bytes for connection in self._open):  # noqa: ASYNC110 - at the end only
+        while any(connection.outbox_bytes for connection in self._open.values()):  # noqa: ASYNC110 - at the end only
             await trio.sleep(_TICK_SECONDS)
 
     def statistics(self) -> ConnectionStatistics:
         """Return a moment of this object as numbers."""
-        waiting = [c.outbox_bytes for c in self._open if c.outbox_bytes]
+        waiting = [c.outbox_bytes for c in self._open.values() if c.outbox_bytes]
         return ConnectionStatistics(
             open=len(self._open),
             accepted=self.accepted,
@@ -187,7 +187,7 @@ class Connections:
     async def _take_turn(self) -> None:
         self._expire(trio.current_time())
         for _ in range(_POLLS_PER_TURN):
-            ready = self.selector.select(0)
+            ready = self.selector.poll(0)
             if not ready:
                 return
             for start in range(0, len(ready), _EVENTS_PER_TURN):
@@ -195,20 +195,24 @@ class Connections:
                     await trio.lowlevel.checkpoint()
                 self._serve(ready[start : start + _EVENTS_PER_TURN])
 
-    def _serve(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+    def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True
-        for key, events in ready:
-            target = key.data
-            if type(target) is _Listener:
-                self._accept(target)
+        for number, events in ready:
+            # Who was closed since they were ready is gone. A newcomer may have their
+            # descriptor: it finds nothing to read, and nothing is lost.
+            connection = self._open.get(number)
+            if connection is None:
+                listener = self._listeners.get(number)
+                if listener is not None:
+                    self._accept(listener)
                 continue
             try:
-                if events & READ:
-                    target.readable()
+                if events != WRITE:
+                    connection.readable()
                 if events & WRITE:
-                    target.flush()
+                    connection.flush()
             except Exception as error:  # noqa: BLE001 - the connection boundary
-                self._failed(target, error)
+                self._failed(connection, error)
         self.flush()
 
     def flush(self) -> None:
@@ -278,13 +282,13 @@ class Connections:
         self.accepted += 1
         self._by_address[peer] = count + 1
         connection = Connection(self, sock, peer)
-        self._open.add(connection)
-        self.selector.register(sock, READ, connection)
+        self._open[connection.number] = connection
+        self.selector.register(connection.number, READ)
         connection.protocol = listener.factory(connection)
 
     def lost(self, connection: Connection) -> None:
         """Let go of a connection that has just closed; it calls this itself."""
-        self._open.discard(connection)
+        del self._open[connection.number]
         count = self._by_address[connection.peer] - 1
         if count:
             self._by_address[connection.peer] = count
@@ -296,15 +300,15 @@ class Connections:
         if not self._accepting:
             return
         self._accepting = False
-        for listener in self._listeners:
-            self.selector.unregister(listener.sock)
+        for number in self._listeners:
+            self.selector.unregister(number)
         self._retry = self.timers.arm(self.settings.accept_pause_seconds, self._resume_accepting)
 
     def _resume_accepting(self) -> None:
         self._retry = None
         self._accepting = True
-        for listener in self._listeners:
-            self.selector.register(listener.sock, READ, listener)
+        for number in self._listeners:
+            self.selector.register(number, READ)
 
 
 def _refuse(sock: socket.socket, refusal: bytes) -> None:

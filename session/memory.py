@@ -8,7 +8,7 @@ their time or until newer ones need the room, sessions end when idle.
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import final
@@ -102,11 +102,12 @@ class MemoryStore:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._open: dict[str, _Record] = {}
-        # Oldest first. A plain dict would look at every entry that was ever taken
-        # from its front before it finds the first that is left.
-        self._settled: OrderedDict[str, _Record] = OrderedDict()
-        self._by_tenant: dict[str, dict[str, _Record]] = {}
+        self._records: dict[str, _Record] = {}
+        #: The open ones of each tenant, and how many they are together; oldest first.
+        self._open: dict[str, dict[str, _Record]] = {}
+        self._pending = 0
+        #: The settled ones, in the order in which they were.
+        self._settled: deque[_Record] = deque()
         self._by_session: dict[str, int] = {}
         self._by_key: dict[tuple[str, str, str], str] = {}
         self._deadlines: Timers[str] = Timers(clock(), tick=0.25)
@@ -128,52 +129,50 @@ class MemoryStore:
         self._make_room(question, size)
         question_id = question.id
         record = _Record(question, size, self._deadlines.arm_at(question.deadline, question_id))
-        self._open[question_id] = record
-        tenant = self._by_tenant.get(question.tenant)
+        self._records[question_id] = record
+        tenant = self._open.get(question.tenant)
         if tenant is None:
-            tenant = self._by_tenant[question.tenant] = {}
+            tenant = self._open[question.tenant] = {}
         tenant[question_id] = record
+        self._pending += 1
         session_id = question.session_id
         if session_id:
             self._by_session[session_id] = self._by_session.get(session_id, 0) + 1
         self._bytes += size
         if question.idempotency_key:
             self._by_key[_key(question)] = question.id
-        return Admission(question, True, None)  # noqa: FBT003 - a tuple's field
+        return Admission(question, True, None)  # noqa: FBT003 - by position, as it is made for every question
 
     async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
         """End a question, once."""
-        record = self._open.get(question_id)
-        if record is not None and record.question.tenant == tenant:
-            return self._end(record, outcome)
-        record = self._settled.get(question_id)
-        if record is None or record.question.tenant != tenant or record.outcome is None:
+        record = self._record(tenant, question_id)
+        if record is None:
             return None
+        if record.outcome is None:
+            return self._end(record, outcome)
         return Settlement(record.question, won=False, outcome=record.outcome)
 
     async def find(self, tenant: str, question_id: str) -> Found | None:
         """Return a question with its outcome."""
-        record = self._open.get(question_id) or self._settled.get(question_id)
-        if record is None or record.question.tenant != tenant:
-            return None
-        return Found(record.question, record.outcome)
+        record = self._record(tenant, question_id)
+        return None if record is None else Found(record.question, record.outcome)
 
     async def inbox(self, tenant: str) -> Sequence[Question]:
         """Return the tenant's open questions, oldest first."""
-        return [record.question for record in self._by_tenant.get(tenant, {}).values()]
+        return [record.question for record in self._open.get(tenant, {}).values()]
 
     async def expire_due(self, now: float, limit: int) -> Sequence[Settlement]:
         """Time out what is due, and forget what was kept long enough."""
         self._forget(now)
         return [
-            self._end(self._open[question_id], Outcome(State.TIMED_OUT, at=now))
+            self._end(self._records[question_id], Outcome(State.TIMED_OUT, at=now))
             for question_id in islice(self._deadlines.due(now), limit)
         ]
 
     async def save_draft(self, tenant: str, owner: str, draft: Draft) -> None:
         """Keep what a person has typed; an empty text forgets it."""
-        record = self._open.get(draft.question_id)
-        if record is None or record.question.tenant != tenant:
+        record = self._record(tenant, draft.question_id)
+        if record is None or record.outcome is not None:
             return
         key = (owner, draft.question_id)
         self._drafts.pop(key, None)
@@ -187,7 +186,7 @@ class MemoryStore:
         return [
             draft
             for (whose, question_id), (theirs, draft) in self._drafts.items()
-            if whose == owner and theirs == tenant and question_id in self._open
+            if whose == owner and theirs == tenant and self._is_open(question_id)
         ]
 
     async def save_session(self, session: McpSession) -> None:
@@ -236,7 +235,7 @@ class MemoryStore:
     def statistics(self) -> MemoryStatistics:
         """Return how much is held."""
         return MemoryStatistics(
-            pending=len(self._open),
+            pending=self._pending,
             answers=len(self._settled),
             bytes=self._bytes,
             sessions=len(self._sessions),
@@ -245,22 +244,31 @@ class MemoryStore:
             evicted_answers=self._evicted,
         )
 
+    def _record(self, tenant: str, question_id: str) -> _Record | None:
+        """Return a question of this tenant: another one's looks like none."""
+        record = self._records.get(question_id)
+        return None if record is None or record.question.tenant != tenant else record
+
+    def _is_open(self, question_id: str) -> bool:
+        record = self._records.get(question_id)
+        return record is not None and record.outcome is None
+
     def _repeated(self, question: Question) -> _Record | None:
         question_id = self._by_key.get(_key(question))
         if question_id is None:
             return None
-        return self._open.get(question_id) or self._settled.get(question_id)
+        return self._records.get(question_id)
 
     def _make_room(self, question: Question, size: int) -> None:
         settings = self._settings
-        if len(self._open) >= settings.pending:
+        if self._pending >= settings.pending:
             raise TooManyPendingError("gateway", settings.pending)
         if self._by_session.get(question.session_id, 0) >= settings.pending_per_session:
             raise TooManyPendingError("session", settings.pending_per_session)
         while self._bytes + size > settings.bytes and self._settled:
             self._evict()
         if self._bytes + size > settings.bytes:
-            raise TooManyPendingError("gateway", len(self._open))
+            raise TooManyPendingError("gateway", self._pending)
 
     def _end(self, record: _Record, outcome: Outcome) -> Settlement:
         """Close an open record. Every outcome is terminal, so any of them may follow."""
@@ -273,11 +281,11 @@ class MemoryStore:
         record.size += size
         self._bytes += size
         record.deadline.cancel()
-        del self._open[question_id]
-        tenant = self._by_tenant[question.tenant]
+        self._pending -= 1
+        tenant = self._open[question.tenant]
         del tenant[question_id]
         if not tenant:
-            del self._by_tenant[question.tenant]
+            del self._open[question.tenant]
         session_id = question.session_id
         if session_id:
             count = self._by_session[session_id] - 1
@@ -285,14 +293,15 @@ class MemoryStore:
                 self._by_session[session_id] = count
             else:
                 del self._by_session[session_id]
-        self._settled[question_id] = record
+        self._settled.append(record)
         if len(self._settled) > self._settings.answers:
             self._evict()
-        return Settlement(question, True, outcome)  # noqa: FBT003 - a tuple's field
+        return Settlement(question, True, outcome)  # noqa: FBT003 - by position, as it is made for every question
 
     def _evict(self) -> None:
         """Forget the question that was settled first."""
-        _, record = self._settled.popitem(last=False)
+        record = self._settled.popleft()
+        del self._records[record.question.id]
         self._bytes -= record.size
         self._evicted += 1
         if record.question.idempotency_key:
@@ -300,9 +309,9 @@ class MemoryStore:
 
     def _forget(self, now: float) -> None:
         while self._settled:
-            record = next(iter(self._settled.values()))
-            assert record.outcome is not None
-            if record.outcome.at + self._settings.answer_seconds > now:
+            outcome = self._settled[0].outcome
+            assert outcome is not None
+            if outcome.at + self._settings.answer_seconds > now:
                 break
             self._evict()
         idle_since = now - self._settings.session_idle_seconds
@@ -314,7 +323,7 @@ class MemoryStore:
                 self._sessions[session_id] = (self._sessions.pop(session_id)[0], now)
             else:
                 del self._sessions[session_id]
-        for key in [key for key in islice(self._drafts, 256) if key[1] not in self._open]:
+        for key in [key for key in islice(self._drafts, 256) if not self._is_open(key[1])]:
             del self._drafts[key]
 
 

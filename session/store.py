@@ -10,12 +10,14 @@ reached, and then nothing was accepted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from session.model import Draft, McpSession, Outcome, Presence, Question
 
 
-class Admission(NamedTuple):
+class Admission(msgspec.Struct, frozen=True, gc=False):
     """What became of an ask: the question now in the store, and whether this ask made it."""
 
     question: Question
@@ -23,7 +25,7 @@ class Admission(NamedTuple):
     outcome: Outcome | None
 
 
-class Settlement(NamedTuple):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """What became of an attempt to end a question: ``outcome`` is the winner's."""
 
     question: Question
@@ -31,7 +33,7 @@ class Settlement(NamedTuple):
     outcome: Outcome
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A question with its outcome, or ``None`` while it is open."""
 
     question: Question

@@ -7,7 +7,7 @@ fragments, binary, violations, it hands on untouched, for `websockets` to judge.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from websockets.speedups import apply_mask
 
@@ -21,21 +21,11 @@ _TWO_BYTES: Final = 126
 _EIGHT_BYTES: Final = 127
 
 
-class Scan(NamedTuple):
-    """What `scan` found.
-
-    ``texts`` are the payloads of plain messages, in order. Then either
-    ``special`` is a whole frame that is not plain (or the start of one that
-    cannot become legal), or it is empty; ``rest`` is what comes behind.
-    """
-
-    texts: list[bytes]
-    special: bytes
-    rest: bytes
-
-
-def scan(data: bytes, limit: int) -> Scan:
+def scan(data: bytes, limit: int) -> tuple[list[bytes], bytes, bytes]:
     """Take plain messages off the front of ``data``, which starts at a frame.
+
+    Returns their payloads, in order; then a whole frame that is not plain (or the
+    start of one that cannot become legal), or nothing; then what comes behind.
 
     A frame longer than ``limit`` is special as soon as its header says so: its
     payload is never waited for.
@@ -48,23 +38,23 @@ def scan(data: bytes, limit: int) -> Scan:
         start = at + 2
         if length >= _TWO_BYTES:
             if first & _CONTROL:
-                return Scan(texts, data[at:], b"")
+                return texts, data[at:], b""
             start += 2 if length == _TWO_BYTES else 8
             if start > end:
                 break
             length = int.from_bytes(data[at + 2 : start], "big")
             if length > limit:
-                return Scan(texts, data[at:], b"")
+                return texts, data[at:], b""
         if not second & _MASKED:
-            return Scan(texts, data[at:], b"")
+            return texts, data[at:], b""
         stop = start + 4 + length
         if stop > end:
             break
         if first != _TEXT:
-            return Scan(texts, data[at:stop], data[stop:])
+            return texts, data[at:stop], data[stop:]
         texts.append(apply_mask(data[start + 4 : stop], data[start : start + 4]))
         at = stop
-    return Scan(texts, b"", data[at:] if at < end else b"")
+    return texts, b"", data[at:] if at < end else b""
 
 
 def missing(start: bytes) -> int:

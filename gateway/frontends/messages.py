@@ -109,6 +109,10 @@ def _check_names(connect: Any) -> None:
         raise MessageError("invalid_message", f"connect: a name has at most {_NAME} characters.")
 
 
+# Formatting a number would cost more than all the rest of a stamp.
+_MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
+
+
 class Stamps:
     """Writes times as RFC 3339 in UTC with milliseconds.
 
@@ -129,7 +133,7 @@ class Stamps:
                 self._seconds.clear()
             text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
             self._seconds[second] = text
-        return f"{text}.{int((at - second) * 1000):03d}Z"
+        return text + _MILLISECONDS[int((at - second) * 1000)]
 
 
 def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:

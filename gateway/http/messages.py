@@ -8,7 +8,7 @@ with a `Responder`, the one way to answer it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol, final
 
 if TYPE_CHECKING:
     from pool.connection import Connection, ConnectionProtocol
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Headers = Sequence[tuple[bytes, bytes]]
 
 
+@final
 class Head:
     """The request line and the headers; immutable, shared by requests with the same bytes.
 
@@ -61,12 +62,16 @@ class Head:
         self.memo: object = None
 
 
-class Request(NamedTuple):
+@final
+class Request:
     """One request, whole: its head, its body and the address it came from."""
 
-    head: Head
-    body: bytes
-    peer: str
+    __slots__ = ("body", "head", "peer")
+
+    def __init__(self, head: Head, body: bytes, peer: str) -> None:
+        self.head = head
+        self.body = body
+        self.peer = peer
 
 
 class Responder(Protocol):

@@ -122,7 +122,12 @@ class Dispatcher:
             if self._registry.mirrors_arguments and call.method == "tools/call":
                 self._check_parameters(call, facts)
         else:
-            await self._enter(call, facts)
+            if facts.era is Era.UNKNOWN and facts.version is not None:
+                raise unsupported(facts.version)
+            session = await self._sessions.find(facts.session_id, call.principal)
+            call.take_revision(handshake.REVISIONS[session.revision])
+            if not self._ledger.enter(call, session):
+                raise self._too_many()
         method = self._table[call.method] if call.method in call.revision.methods else None
         if method is None:
             raise RpcError(jsonrpc.METHOD_NOT_FOUND, f"Method not found: {call.method[:100]}")
@@ -135,14 +140,6 @@ class Dispatcher:
             self._methods.tool(call.params).header_parameters,
             arguments if type(arguments) is dict else {},
         )
-
-    async def _enter(self, call: Call, facts: Facts) -> None:
-        if facts.era is Era.UNKNOWN and facts.version is not None:
-            raise unsupported(facts.version)
-        session = await self._sessions.find(facts.session_id, call.principal)
-        call.take_revision(handshake.REVISIONS[session.revision])
-        if not self._ledger.enter(call, session):
-            raise self._too_many()
 
     def _too_many(self) -> RpcError:
         return RpcError(

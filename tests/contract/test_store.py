@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from session import MemorySettings, MemoryStore, Store
+from session import Admission, Found, MemorySettings, MemoryStore, Settlement, Store
 from session.errors import TooManyPendingError, TooManySessionsError
 from session.lifecycle import Step, advance
 from session.model import Draft, McpSession, Outcome, Presence, Question, State
@@ -38,8 +38,8 @@ async def test_an_admitted_question_is_open_and_in_the_inbox(
 ) -> None:
     store = open_store()
     asked = question(time)
-    assert await store.admit(asked) == (asked, True, None)
-    assert await store.find("acme", asked.id) == (asked, None)
+    assert await store.admit(asked) == Admission(asked, True, None)
+    assert await store.find("acme", asked.id) == Found(asked, None)
     assert list(await store.inbox("acme")) == [asked]
 
 
@@ -58,9 +58,9 @@ async def test_the_first_outcome_wins_and_later_ones_learn_of_it(
     asked = question(time)
     await store.admit(asked)
     first, second = answered(time, "blue", "tab-1"), answered(time, "red", "tab-2")
-    assert await store.settle("acme", asked.id, first) == (asked, True, first)
-    assert await store.settle("acme", asked.id, second) == (asked, False, first)
-    assert await store.find("acme", asked.id) == (asked, first)
+    assert await store.settle("acme", asked.id, first) == Settlement(asked, True, first)
+    assert await store.settle("acme", asked.id, second) == Settlement(asked, False, first)
+    assert await store.find("acme", asked.id) == Found(asked, first)
     assert list(await store.inbox("acme")) == []
 
 
@@ -86,10 +86,12 @@ async def test_a_repeated_key_finds_the_first_question(open_store: OpenStore, ti
     store = open_store()
     first = question(time, idempotency_key="k")
     await store.admit(first)
-    assert await store.admit(question(time, idempotency_key="k")) == (first, False, None)
+    assert await store.admit(question(time, idempotency_key="k")) == Admission(first, False, None)
     outcome = answered(time)
     await store.settle("acme", first.id, outcome)
-    assert await store.admit(question(time, idempotency_key="k")) == (first, False, outcome)
+    assert await store.admit(question(time, idempotency_key="k")) == Admission(
+        first, False, outcome
+    )
     assert len(await store.inbox("acme")) == 0
 
 

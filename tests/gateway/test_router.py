@@ -12,7 +12,7 @@ from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.offers import Ask, Notification, Offer, Settings
 from gateway.router import Router
-from session import MemoryBus, MemorySettings, MemoryStore
+from session import Found, MemoryBus, MemorySettings, MemoryStore
 from session.errors import TooManyPendingError
 from session.model import (
     Audience,
@@ -432,7 +432,7 @@ async def test_those_who_wait_are_told_when_the_process_goes_away(world: World) 
     assert caller.outcomes == []
     await world.router.tell_waiters_to_come_back()
     assert "ask again" in caller.outcomes[0].reason
-    assert (await world.store.find("acme", asked.question.id)) == (asked.question, None)
+    assert (await world.store.find("acme", asked.question.id)) == Found(asked.question, None)
     await world.router.wait_until_nobody_waits()
     world.router.draining = True
     with pytest.raises(InvalidAskError, match="shutting down"):

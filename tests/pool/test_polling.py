@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from loadtest import polling
-from loadtest.polling import WRITE, Selector
+from pool import polling
+from pool.polling import READ, WRITE, Selector
 
 
 @pytest.fixture(params=[polling._Anywhere, polling.open_selector])
@@ -21,20 +21,20 @@ def test_readable_and_writable_are_told_apart(selector: Selector) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         number = ours.fileno()
-        selector.register(number)
+        selector.register(number, READ)
         assert selector.poll(0) == []
         theirs.send(b"x")
         [(found, events)] = selector.poll(0)
         assert found == number
         assert events
         assert not events & WRITE
-        selector.modify(number, writing=True)
+        selector.modify(number, READ | WRITE)
         [(_, events)] = selector.poll(0)
         assert events & WRITE
         assert events != WRITE
         ours.recv(1)
         assert selector.poll(0) == [(number, WRITE)]
-        selector.modify(number, writing=False)
+        selector.modify(number, READ)
         assert selector.poll(0) == []
         theirs.send(b"x")
         selector.unregister(number)
