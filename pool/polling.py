@@ -45,13 +45,15 @@ class _Anywhere:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self.close = self._selector.close
-        self.unregister = self._selector.unregister
 
     def register(self, number: int, events: int, /) -> None:
         self._selector.register(number, _translated(events))
 
     def modify(self, number: int, events: int, /) -> None:
         self._selector.modify(number, _translated(events))
+
+    def unregister(self, number: int, /) -> None:
+        self._selector.unregister(number)
 
     def poll(self, seconds: float, /) -> list[tuple[int, int]]:
         return [
