@@ -52,7 +52,7 @@ compiled: $(COMPILED) ## build the gateway with its hot path compiled to C: buil
 
 # From a copy: nothing compiled must stand beside the sources, where Python would prefer it.
 $(COMPILED): $(DEV) $(shell find gateway session pool -name '*.py') pyproject.toml
-	@command -v cc >/dev/null || $(MAKE) --no-print-directory install-compiler
+	@command -v cc >/dev/null && $(PYTHON) -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || $(MAKE) --no-print-directory install-compiler
 	@echo "Compiling the hot path (about two minutes) ..."
 	@rm -rf build/source build/wheel && mkdir -p build/source build/wheel
 	@cp -R gateway session pool loadtest pyproject.toml README.md LICENSE build/source/
@@ -65,19 +65,20 @@ $(COMPILED): $(DEV) $(shell find gateway session pool -name '*.py') pyproject.to
 
 .PHONY: install-compiler
 install-compiler:
-	@command -v apt-get >/dev/null || { echo "Compiling needs a C compiler as cc on PATH; install one with your package manager." >&2; exit 1; }
-	@SUDO=; if [ "$$(id -u)" -ne 0 ]; then command -v sudo >/dev/null || { echo "Run 'apt-get install gcc libc6-dev' as root, then again." >&2; exit 1; }; SUDO=sudo; fi; \
+	@command -v apt-get >/dev/null || { echo "Compiling needs a C compiler as cc on PATH and the headers of Python; install them with your package manager." >&2; exit 1; }
+	@SUDO=; if [ "$$(id -u)" -ne 0 ]; then command -v sudo >/dev/null || { echo "Run 'apt-get install gcc libc6-dev python3-dev' as root, then again." >&2; exit 1; }; SUDO=sudo; fi; \
 	echo "Installing a C compiler ..."; \
-	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y gcc libc6-dev >/dev/null
+	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y gcc libc6-dev python3-dev >/dev/null
 
 unit: $(DEV) ## the inner loop: all tests that start no process
 	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/live --ignore tests/interop --ignore tests/browser --ignore tests/loadtest $(ARGS)
 
-test: $(DEV) test-servers ## everything, on real parts, with branch coverage
+test: $(DEV) test-servers $(COMPILED) ## everything, on real parts, with branch coverage; then the compiled gateway
 	rm -f .coverage*
 	$(BIN)/python -m coverage run -m pytest $(ARGS)
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
+	TESTED_GATEWAY=build/compiled/bin/frontend-router $(BIN)/python -m pytest -q tests/live tests/interop $(ARGS)
 
 # A real browser for the inbox. Its driver comes with it.
 test-servers: ## install a browser for the tests, when there is none
@@ -90,8 +91,8 @@ install-chromium:
 	echo "Installing chromium for the browser tests ..."; \
 	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y chromium chromium-driver >/dev/null
 
-bench: $(DEV) ## measure the gateway on this machine
-	$(BIN)/python -m loadtest.bench $(ARGS)
+bench: $(COMPILED) ## measure the gateway, compiled, on this machine
+	$(BIN)/python -m loadtest.bench --gateway "build/compiled/bin/frontend-router" $(ARGS)
 
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table

@@ -70,6 +70,8 @@ _REFUSAL: Final = (
 )
 _COLLECT_AFTER: Final = (20_000, 20, 50)
 _NEARLY_FULL: Final = 0.9
+#: Whether the hot path runs as C (`make compiled`) or from source.
+COMPILED: Final = not (sys.modules[Router.__module__].__file__ or "").endswith(".py")
 INSTRUCTIONS: Final = (
     "ask_user puts a question in front of a person and returns the answer; it may take minutes. "
     "If the call is cut off, ask again with the same idempotency_key, or use wait=return and "
@@ -298,6 +300,7 @@ class _Gateway:
             version=self.version,
             instance=self.instance,
             store="memory",
+            compiled=COMPILED,
             **{f"{name}_port": number for name, number in numbers.items()},
         )
         if sys.stdout.isatty():

@@ -66,6 +66,8 @@ class Server:
         self.ws_port = ws_port
         self.mcp_port = mcp_port
         self.start_seconds = 0.0
+        #: How the gateway says that it runs; another server says nothing.
+        self.compiled: bool | None = None
 
     def cpu(self) -> Cpu:
         """Return the CPU time it has used so far; not-a-number where that is not known."""
@@ -132,6 +134,7 @@ def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> 
         if not log.started_event:
             raise ServerError("the gateway did not start:\n" + "".join(log.newest))
         server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
+        server.compiled = log.started_event["compiled"]
         _wait_until_ready(log.started_event["monitoring_port"])
         server.start_seconds = time.perf_counter() - begun
         yield server

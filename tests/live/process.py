@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 # Generous: a loaded machine is slow, and nobody waits this long when all is well.
 _START_SECONDS = 30
@@ -94,11 +95,19 @@ class GatewayProcess:
                 self._changed.notify_all()
 
 
+#: The program under test: the sources, or what `make test` names, the compiled one.
+TESTED: Final = (
+    [os.environ["TESTED_GATEWAY"]]
+    if "TESTED_GATEWAY" in os.environ
+    else [sys.executable, "-m", "gateway"]
+)
+
+
 @contextmanager
 def running_gateway(*flags: str) -> Iterator[GatewayProcess]:
     """Start a gateway on free ports; at the end it must leave cleanly."""
     command = [
-        *(sys.executable, "-m", "gateway"),
+        *TESTED,
         *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
         *flags,
     ]

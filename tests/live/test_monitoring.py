@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.peer import Answer, Peer, frame, host, websocket
-from tests.live.process import GatewayProcess, running_gateway
+from tests.live.process import TESTED, GatewayProcess, running_gateway
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,11 @@ def test_health_is_told_on_every_port(gateway_process: GatewayProcess, which: st
     assert answer.headers["x-request-id"] == "abc-1"
     assert set(report["components"]) >= {"store", "workers", "connections"}
     assert report["uptime"] > 0
+
+
+def test_the_log_says_whether_the_gateway_is_compiled(gateway_process: GatewayProcess) -> None:
+    (started,) = (each for each in gateway_process.events if each["event"] == "gateway_started")
+    assert started["compiled"] is (TESTED[0] != sys.executable)
 
 
 def test_a_question_and_its_answer_are_counted(gateway_process: GatewayProcess) -> None:
