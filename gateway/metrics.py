@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from gateway.families import Count, Counter, Histograms, Labels
+from gateway.families import Count, Counter, Histogram, Histograms, Labels
 
 #: A number, or numbers by label values for a family that has labels.
 Reading: TypeAlias = float | Mapping[Labels, float]
@@ -86,6 +86,18 @@ class _Route:
             count = self._requests.labels(self._method, self._endpoint, str(status))
             self._by_status[status] = count
         return count
+
+
+@final
+class _Call:
+    """What is counted of one method, with one tool, that ended in one way."""
+
+    __slots__ = ("requests", "seconds", "tools")
+
+    def __init__(self, metrics: Metrics, method: str, tool: str, status: str) -> None:
+        self.requests = metrics.mcp_requests.labels(method, status)
+        self.seconds = metrics.mcp_duration.labels(method)
+        self.tools = metrics.mcp_tools.labels(tool, status) if tool else None
 
 
 @final
@@ -165,6 +177,8 @@ class Metrics:
             "frontend_router_failures_total", "Defects: what ended with an exception.", ("where",)
         )
         self._routes: dict[tuple[str, str], _Route] = {}
+        self._calls: dict[tuple[str, str, str], _Call] = {}
+        self._ends: dict[str, tuple[Count, Histogram]] = {}
         self._in = _Direction(self, "in")
         self._out = _Direction(self, "out")
         self._registry = CollectorRegistry(auto_describe=False)
@@ -200,15 +214,22 @@ class Metrics:
 
     def mcp_done(self, method: str, tool: str, status: str, seconds: float) -> None:
         """Count an MCP request that has its response; ``tool`` is empty when none ran."""
-        self.mcp_requests.labels(method, status).inc()
-        self.mcp_duration.labels(method).observe(seconds)
-        if tool:
-            self.mcp_tools.labels(tool, status).inc()
+        call = self._calls.get((method, tool, status))
+        if call is None:
+            call = self._calls[method, tool, status] = _Call(self, method, tool, status)
+        call.requests.inc()
+        call.seconds.observe(seconds)
+        if call.tools is not None:
+            call.tools.inc()
 
     def question_settled(self, status: str, seconds: float) -> None:
         """Count a question that has its outcome, ``seconds`` after it was asked."""
-        self.questions.labels(status).inc()
-        self.response_time.labels(status).observe(seconds)
+        end = self._ends.get(status)
+        if end is None:
+            end = self.questions.labels(status), self.response_time.labels(status)
+            self._ends[status] = end
+        end[0].inc()
+        end[1].observe(seconds)
 
     def _route(self, method: str, path: str) -> _Route:
         if not method:

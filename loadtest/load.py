@@ -17,6 +17,8 @@ from pool.polling import READ, WRITE, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
+# How many sockets are looked at between two looks at the clock.
+_EVENTS: Final = 1024
 _DRAIN_TURN_SECONDS: Final = 0.05
 
 
@@ -154,7 +156,7 @@ class Load:
 
     def _turn(self, seconds: float) -> None:
         by_number = self._by_number
-        for number, events in self._selector.poll(seconds):
+        for number, events in self._selector.poll(seconds, _EVENTS):
             if events & WRITE:
                 self._flush(number)
             if events != WRITE and (peer := by_number.get(number)) is not None:

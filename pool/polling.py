@@ -29,8 +29,11 @@ class Selector(Protocol):
     def modify(self, number: int, events: int, /) -> None:
         """Watch it for these events instead."""
 
-    def poll(self, seconds: float, /) -> Sequence[tuple[int, int]]:
-        """Return who is ready, and for what, after this long at most."""
+    def poll(self, seconds: float, limit: int, /) -> Sequence[tuple[int, int]]:
+        """Return who is ready, and for what, after this long at most.
+
+        The next call begins with those that ``limit`` left out.
+        """
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when something is ready."""
@@ -44,6 +47,7 @@ class _Anywhere:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._left: list[tuple[int, int]] = []
         self.close = self._selector.close
 
     def register(self, number: int, events: int, /) -> None:
@@ -55,11 +59,14 @@ class _Anywhere:
     def unregister(self, number: int, /) -> None:
         self._selector.unregister(number)
 
-    def poll(self, seconds: float, /) -> list[tuple[int, int]]:
-        return [
-            (key.fd, (events & selectors.EVENT_READ) | (events & selectors.EVENT_WRITE) << 1)
-            for key, events in self._selector.select(seconds)
-        ]
+    def poll(self, seconds: float, limit: int, /) -> list[tuple[int, int]]:
+        if not self._left:
+            self._left = [
+                (key.fd, (events & selectors.EVENT_READ) | (events & selectors.EVENT_WRITE) << 1)
+                for key, events in self._selector.select(seconds)
+            ]
+        ready, self._left = self._left[:limit], self._left[limit:]
+        return ready
 
     def fileno(self) -> int:
         number: int = self._selector.fileno()

@@ -22,20 +22,36 @@ def test_readable_and_writable_are_told_apart(selector: Selector) -> None:
     with ours, theirs:
         number = ours.fileno()
         selector.register(number, READ)
-        assert selector.poll(0) == []
+        assert selector.poll(0, 10) == []
         theirs.send(b"x")
-        [(found, events)] = selector.poll(0)
+        [(found, events)] = selector.poll(0, 10)
         assert found == number
         assert events
         assert not events & WRITE
         selector.modify(number, READ | WRITE)
-        [(_, events)] = selector.poll(0)
+        [(_, events)] = selector.poll(0, 10)
         assert events & WRITE
         assert events != WRITE
         ours.recv(1)
-        assert selector.poll(0) == [(number, WRITE)]
+        assert selector.poll(0, 10) == [(number, WRITE)]
         selector.modify(number, READ)
-        assert selector.poll(0) == []
+        assert selector.poll(0, 10) == []
         theirs.send(b"x")
         selector.unregister(number)
-        assert selector.poll(0) == []
+        assert selector.poll(0, 10) == []
+
+
+def test_who_is_left_out_comes_next(selector: Selector) -> None:
+    pairs = [socket.socketpair() for _ in range(5)]
+    for ours, theirs in pairs:
+        selector.register(ours.fileno(), READ)
+        theirs.send(b"x")
+    seen: set[int] = set()
+    for _ in range(3):
+        ready = selector.poll(0, 2)
+        assert len(ready) <= 2
+        seen.update(number for number, _ in ready)
+    assert seen == {ours.fileno() for ours, _ in pairs}
+    for pair in pairs:
+        for sock in pair:
+            sock.close()
