@@ -1,0 +1,1 @@
+"""What the gateway is compared with: what one would write instead, in Go and in Python."""
