@@ -14,7 +14,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 SOURCES := gateway session pool loadtest tests
 
-.PHONY: help install run test unit check bench clean lock docs test-servers
+.PHONY: help install run test unit check bench compare clean lock docs test-servers
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ install-chromium:
 bench: $(DEV) ## measure the gateway on this machine
 	$(BIN)/python -m loadtest.bench $(ARGS)
 
+compare: $(DEV) ## measure it beside references in Go and Python; needs Go
+	$(BIN)/python -m loadtest.compare $(ARGS)
+
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table
 
@@ -85,5 +88,5 @@ lock: $(DEV) ## pin the newest versions of all dependencies
 	$(BIN)/python -m pip uninstall --quiet --yes uv
 
 clean: ## remove what make made
-	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache loadtest/reference/go/build
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +

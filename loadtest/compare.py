@@ -4,7 +4,7 @@ One run, one load, one core for whoever serves: 64 callers ask and 10 frontends
 answer. Round by round the gateway and each reference (`loadtest/reference/`)
 serve in turn, so that a disturbance of the machine meets them all; the medians
 are compared. The references in Go run with GOMAXPROCS=1; they collect garbage
-rarely (GOGC=400) where they are to be fast, and often (GOGC=25) where small.
+rarely (GOGC=400) where they are to be fast, and often (GOGC=10) where small.
 
 Every answer is checked. The exit status is 1 if any server lost one, crossed
 two or refused a caller, and 2 if nothing could be measured. Missing a target is
@@ -160,12 +160,16 @@ class Comparison:
         for name in self._turns("questions", self._rounds):
             with serving(name, self.plan.cores) as target:
                 taken = ask(target, self.plan.seconds, ours=name == _OURS)
-            self.failures += taken.sample.failures
-            self._rounds[name].append(taken)
+            self.add(name, taken)
         if self.plan.go_engines:
             for depth in _DEPTHS:
                 self._messages(depth)
             self._memory()
+
+    def add(self, name: str, taken: Round) -> None:
+        """Take the round of a server into account."""
+        self.failures += taken.sample.failures
+        self._rounds[name].append(taken)
 
     def result(self, name: str) -> Round:
         """Return the medians of a server, and how many callers hung in all."""
@@ -256,7 +260,8 @@ def _line(what: str, taken: Round, times: Sequence[str], remarks: Sequence[str])
     # The rest of what may be said of a sample, report.py says already.
     row = report.of_rate(what, sample, None)
     remarks = [*remarks, row.verdict] if row.verdict else list(remarks)
-    if taken.busy < _ALL_BUSY * _CALLERS:
+    # Not a number is none served at all.
+    if not taken.busy >= _ALL_BUSY * _CALLERS:
         remarks.append("NOT ALL CALLERS SERVED")
     figures = row.rate, row.cost, row.per_core, row.p50, row.p99, f"{taken.hung}"
     return (what, *figures, f"{taken.busy:.1f}", *times, ", ".join(remarks))

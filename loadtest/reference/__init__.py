@@ -28,7 +28,7 @@ ENGINES: Final = {
 PYTHON: Final = "python"
 #: How many percent Go's heap may grow before it is collected: many are fast, few are small.
 FAST: Final = 400
-SMALL: Final = 25
+SMALL: Final = 10
 
 _GO_SOURCES: Final = Path(__file__).parent / "go"
 _BUILD_SECONDS: Final = 600.0

@@ -17,7 +17,9 @@ from typing import Any, Final
 
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from starlette.requests import Request
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -136,13 +138,32 @@ def mcp_server(hub: Hub) -> MCPServer[Any]:
         description="Ask a question to the user and receive their response",
         structured_output=False,
     )
-    async def ask_user(question: str, timeout_seconds: float = _DEFAULT_TIMEOUT_SECONDS) -> str:
+    async def ask_user(
+        question: str,
+        context: Context[Any, Request],
+        timeout_seconds: float = _DEFAULT_TIMEOUT_SECONDS,
+    ) -> str:
+        asking = asyncio.create_task(hub.ask(question, timeout_seconds))
+        leaving = asyncio.create_task(_left(context.request_context.request))
         try:
-            return await hub.ask(question, timeout_seconds)
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise ToolError("the caller has left")
+            return asking.result()
         except TimeoutError:
             raise ToolError("nobody answered in time") from None
+        finally:
+            asking.cancel()
+            leaving.cancel()
 
     return server
+
+
+async def _left(request: Request | None) -> None:
+    """Return when the caller has left, which the SDK does not tell a tool of this revision."""
+    assert request is not None
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def run(ws_port: int, mcp_port: int) -> None:
