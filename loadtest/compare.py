@@ -48,8 +48,8 @@ _MEMORY_TARGET: Final = 4.0
 _CALLERS: Final = 64
 _FRONTENDS: Final = 10
 _DEPTHS: Final = (1, 32)
-# What is measured at the edges of the window is not exact.
-_ALL_BUSY: Final = 0.9
+# Answers at the edges of a window count wholly or not at all: short windows are not exact.
+_ALL_BUSY: Final = 0.8
 # What a process needs beside its connections.
 _SPARE_DESCRIPTORS: Final = 500
 
