@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev
 COMPILED := build/compiled/.done
 SOURCES := gateway session pool loadtest tests
 
-.PHONY: help install run test unit check bench clean compiled lock docs test-servers
+.PHONY: help install run test unit check bench clean compare compiled lock docs test-servers
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ install-chromium:
 bench: $(COMPILED) ## measure the gateway, compiled, on this machine
 	$(BIN)/python -m loadtest.bench --gateway "build/compiled/bin/frontend-router" $(ARGS)
 
+compare: $(COMPILED) ## measure it, compiled, beside references in Go and Python; needs Go
+	$(BIN)/python -m loadtest.compare --gateway "build/compiled/bin/frontend-router" $(ARGS)
+
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table
 
@@ -109,5 +112,5 @@ lock: $(DEV) ## pin the newest versions of all dependencies
 	$(BIN)/python -m pip uninstall --quiet --yes uv
 
 clean: ## remove what make made
-	rm -rf $(VENV) build .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache loadtest/reference/go/build
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import gc
 import os
-import resource
 import shlex
 import statistics
 import sys
@@ -29,8 +28,6 @@ from loadtest.server import Cores, Server, ServerError
 _PIPELINED: Final = 32
 _FAN_OUT: Final = 100
 _WATCHED: Final = 1_000
-# What a process needs beside its connections.
-_SPARE_DESCRIPTORS: Final = 500
 # Targets: rates are per second of CPU time, on one core.
 _ROUND_TRIPS: Final = 40_000
 _MESSAGES: Final = 120_000
@@ -148,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(
         given.seconds,
         given.runs,
-        _possible(given.frontends),
+        server.possible_connections(given.frontends),
         given.idle_seconds,
         cores,
         given.against,
@@ -192,19 +189,6 @@ def _parser() -> argparse.ArgumentParser:
         "--gateway", metavar="COMMAND", help="how to start ours (default: python -m gateway)"
     )
     return parser
-
-
-def _possible(frontends: int) -> int:
-    """Return how many connections this process, and so the gateway, may have of these."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = frontends
-    if hard != resource.RLIM_INFINITY:
-        possible = min(frontends, hard - _SPARE_DESCRIPTORS)
-    if possible < frontends:
-        print(f"{hard} descriptors a process: {possible} frontends instead of {frontends}")
-    return possible
 
 
 if __name__ == "__main__":

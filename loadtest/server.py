@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import resource
 import shlex
 import signal
 import socket
@@ -23,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+# What a process needs beside its connections.
+_SPARE_DESCRIPTORS: Final = 500
 GATEWAY: Final = (sys.executable, "-m", "gateway")
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -56,6 +59,17 @@ def choose_cores() -> Cores:
         return Cores(None, None)
     usable = sorted(os.sched_getaffinity(0))
     return Cores(usable[0], usable[-1]) if len(usable) > 1 else Cores(None, None)
+
+
+def possible_connections(wanted: int) -> int:
+    """Allow this process, and so its servers, all descriptors; return how many it can have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or wanted <= hard - _SPARE_DESCRIPTORS:
+        return wanted
+    possible = hard - _SPARE_DESCRIPTORS
+    print(f"{hard} descriptors a process: {possible} connections instead of {wanted}")
+    return possible
 
 
 class Server:

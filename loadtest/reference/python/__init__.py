@@ -1,0 +1,1 @@
+"""What one would write in Python from the usual parts."""
