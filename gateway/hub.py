@@ -116,8 +116,6 @@ class Hub:
             return None
         if audience.kind == "everyone":
             levels = found.levels
-            if not passed_over:
-                return next(iter(levels[min(levels)]))
             for load in sorted(levels):
                 for frontend in levels[load]:
                     if frontend not in passed_over:

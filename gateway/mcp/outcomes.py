@@ -5,34 +5,15 @@ Pure module.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gateway.mcp.results import TextContent, ToolResult
+from gateway.mcp.results import AnsweredBy, QuestionState, TextContent, ToolResult
 from session.model import Outcome, Question, State
 
 _COLLECT: Final = 'Call collect_answer with question_id "{}" to get the answer.'
-
-
-class AnsweredBy(msgspec.Struct, omit_defaults=True, gc=False):
-    """Who answered."""
-
-    frontend_id: str
-    user: str = ""
-
-
-class QuestionState(msgspec.Struct, omit_defaults=True, gc=False):
-    """The structured content of every result about a question."""
-
-    question_id: str
-    state: str
-    answer: str | UnsetType = UNSET
-    content: dict[str, Any] | UnsetType = UNSET
-    answered_by: AnsweredBy | UnsetType = UNSET
-    reason: str = ""
-    online: int | UnsetType = UNSET
 
 
 def outcome_result(

@@ -115,6 +115,25 @@ class ReadResult(Result):
     contents: tuple[ResourceContents, ...]
 
 
+class AnsweredBy(msgspec.Struct, omit_defaults=True, gc=False):
+    """Who answered."""
+
+    frontend_id: str
+    user: str = ""
+
+
+class QuestionState(msgspec.Struct, omit_defaults=True, gc=False):
+    """The structured content of every result about a question."""
+
+    question_id: str
+    state: str
+    answer: str | UnsetType = UNSET
+    content: dict[str, Any] | UnsetType = UNSET
+    answered_by: AnsweredBy | UnsetType = UNSET
+    reason: str = ""
+    online: int | UnsetType = UNSET
+
+
 @final
 class Encoded:
     """A result that is JSON already, such as a page of a list that everybody gets."""

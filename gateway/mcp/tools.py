@@ -22,10 +22,10 @@ from gateway.mcp.arguments import (
     NotifyUser,
 )
 from gateway.mcp.call import LATER, Call, Later
-from gateway.mcp.outcomes import QuestionState, open_result, outcome_result
+from gateway.mcp.outcomes import open_result, outcome_result
 from gateway.mcp.questions import QuestionWait
 from gateway.mcp.registry import Registry
-from gateway.mcp.results import ToolResult, text
+from gateway.mcp.results import QuestionState, ToolResult, text
 from gateway.mcp.schemas import schema_of
 from gateway.offers import Ask, Notification
 from gateway.router import Router
