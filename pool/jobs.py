@@ -8,26 +8,36 @@ jobs lets it go on in a task. This module has the two halves of that, `begin` an
 
 from __future__ import annotations
 
-import threading
 import types
 from collections.abc import Callable, Coroutine, Generator
+from threading import get_ident
 from typing import Any, Final, NoReturn, final
 
 import trio
 
 Step = Coroutine[Any, Any, None]
+#: A job that has begun, or is to begin: what can be sent to, thrown into and closed.
+Rest = Generator[Any, Any, None] | Step
 
-# What a job yields when it has begun on the spot and has to wait.
+# What a carrier yields when its job has ended, and when that has begun on the spot and
+# has to wait.
+_ENDED: Final = object()
 _HAND_OVER: Final = object()
 
 
-class _Spot(threading.local):
-    """Whether the code that runs in this thread was called by `begin`."""
+@final
+class _Spot:
+    """Which thread runs code that was called by `begin`."""
 
-    taken = False
+    __slots__ = ("thread",)
+
+    def __init__(self) -> None:
+        self.thread = 0
 
 
 _spot: Final = _Spot()
+# Carriers without a job: as many as jobs have begun others, one in another.
+_idle: Final[list[Generator[Any, Any, None]]] = []
 
 
 class TooLateError(Exception):
@@ -41,13 +51,15 @@ class TooLateError(Exception):
 class Job:
     """A job that waits, or waits to begin, for whoever may want to cancel it."""
 
-    __slots__ = ("_withdraw", "cancelled", "coroutine", "deadline", "done", "lane", "scope")
+    __slots__ = ("_withdraw", "cancelled", "deadline", "done", "lane", "name", "rest", "scope")
 
     def __init__(
-        self, lane: str, coroutine: Step, deadline: float, withdraw: Callable[[Job], None]
+        self, lane: str, name: str, rest: Rest, deadline: float, withdraw: Callable[[Job], None]
     ) -> None:
         self.lane = lane
-        self.coroutine = coroutine
+        #: What the coroutine is called, for logs.
+        self.name = name
+        self.rest = rest
         self.deadline = deadline
         self._withdraw = withdraw
         #: Set once a worker has the job.
@@ -55,11 +67,6 @@ class Job:
         self.cancelled = False
         #: Whether the job has ended, however it did.
         self.done = False
-
-    @property
-    def name(self) -> str:
-        """What the coroutine is called, for logs."""
-        return name_of(self.coroutine)
 
     def cancel(self) -> None:
         """End the job where it is. Once it has ended, nothing happens.
@@ -83,7 +90,7 @@ async def to_worker() -> None:
     cancel scope or a nursery: those belong to the task that opened them, as context
     variables do.
     """
-    if _spot.taken:
+    if _spot.thread == get_ident():
         await _hand_over()
 
 
@@ -92,30 +99,47 @@ def _hand_over() -> Generator[Any, Any, None]:
     yield _HAND_OVER
 
 
-def begin(job: Step) -> bool:
-    """Run ``job`` here until it ends or awaits `to_worker`; return whether it goes on.
+def _carry() -> Generator[Any, Any, None]:
+    """Await one job after the other, each as it is sent.
+
+    Awaiting a coroutine costs a fraction of sending to it: at its end no exception
+    says so. A job that has to wait keeps its carrier.
+    """
+    job: Step = yield _ENDED
+    while True:
+        yield from job.__await__()
+        job = yield _ENDED
+
+
+def begin(job: Step) -> Rest | None:
+    """Run ``job`` here until it ends or awaits `to_worker`; return what goes on, if it does.
 
     Raises:
         RuntimeError: it reached a checkpoint first, and was closed.
         Exception: whatever the job raises.
     """
-    spot = _spot
+    if _idle:
+        carrier = _idle.pop()
+    else:
+        carrier = _carry()
+        next(carrier)
     # A job may begin another one.
-    nested = spot.taken
-    spot.taken = True
+    outer = _spot.thread
+    _spot.thread = get_ident()
     try:
-        trap = job.send(None)
-    except StopIteration:
-        return False
+        trap = carrier.send(job)
     finally:
-        spot.taken = nested
+        _spot.thread = outer
+    if trap is _ENDED:
+        _idle.append(carrier)
+        return None
     if trap is _HAND_OVER:
-        return True
+        return carrier
     # What it waits for knows the caller's task now, and would wake that.
     forget = getattr(trap, "abort_func", None)
     if forget is not None:
         forget(_never_called)
-    job.close()
+    carrier.close()
     raise RuntimeError(
         f"{name_of(job)} reached a checkpoint without a worker and was closed: "
         "`await to_worker()` comes before the first thing that can wait"
@@ -123,7 +147,7 @@ def begin(job: Step) -> bool:
 
 
 @types.coroutine
-def go_on(job: Step, about_to_wait: Callable[[], None]) -> Generator[Any, Any, None]:
+def go_on(job: Rest, about_to_wait: Callable[[], None]) -> Generator[Any, Any, None]:
     """Await ``job`` in this task to its end, wherever it began.
 
     ``about_to_wait`` is called each time just before this task waits. (`await`
@@ -131,7 +155,7 @@ def go_on(job: Step, about_to_wait: Callable[[], None]) -> Generator[Any, Any, N
     """
     try:
         trap = job.send(None)
-        while True:
+        while trap is not _ENDED:
             about_to_wait()
             try:
                 value = yield trap

@@ -21,7 +21,7 @@ from typing import Final, final
 import trio
 
 from pool.fair_queue import FairQueue, QueueFullError
-from pool.jobs import Job, Step, TooLateError, begin, go_on, to_worker
+from pool.jobs import Job, Step, TooLateError, begin, go_on, name_of, to_worker
 from pool.settings import setting
 
 __all__ = [
@@ -134,12 +134,12 @@ class Workers:
                 it did before it had to wait is done.
         """
         try:
-            goes_on = begin(job)
+            rest = begin(job)
         except Exception as error:  # noqa: BLE001 - the job boundary, on the spot
             self._fail(lane, error)
             return None
-        if goes_on:
-            return self._enqueue(lane, job, deadline)
+        if rest is not None:
+            return self._enqueue(Job(lane, name_of(job), rest, deadline, self._withdraw))
         self._on_the_spot += 1
         return None
 
@@ -149,7 +149,7 @@ class Workers:
         Raises:
             QueueFullError: there is no room. It was closed.
         """
-        return self._enqueue(lane, job, deadline)
+        return self._enqueue(Job(lane, name_of(job), job, deadline, self._withdraw))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the workers until cancelled. What was queued before is taken up first.
@@ -198,10 +198,9 @@ class Workers:
 
     # -- the way to a worker
 
-    def _enqueue(self, lane: str, coroutine: Step, deadline: float) -> Job:
-        job = Job(lane, coroutine, deadline, self._withdraw)
+    def _enqueue(self, job: Job) -> Job:
         try:
-            self._queue.put(lane, job)
+            self._queue.put(job.lane, job)
         except QueueFullError:
             self._refused += 1
             self._close(job)
@@ -290,7 +289,7 @@ class Workers:
         job.scope = scope = trio.CancelScope(deadline=job.deadline)
         try:
             with scope:
-                await go_on(job.coroutine, self._about_to_wait)
+                await go_on(job.rest, self._about_to_wait)
         except Exception as error:  # noqa: BLE001 - the job boundary, in a worker
             self._fail(job.lane, error)
         except BaseException:
@@ -329,7 +328,7 @@ class Workers:
     def _close(self, job: Job) -> None:
         job.done = True
         try:
-            job.coroutine.close()
+            job.rest.close()
         except Exception as error:  # noqa: BLE001 - the job boundary, at its early end
             self._fail(job.lane, error)
 

@@ -10,14 +10,14 @@ import pytest
 import trio
 import trio.testing
 
-from pool.jobs import Job, Step, TooLateError, begin, go_on, to_worker
+from pool.jobs import Job, Rest, Step, TooLateError, begin, go_on, name_of, to_worker
 
 
 def nobody() -> None:
     """Called before each wait, when nobody cares."""
 
 
-async def in_a_task(job: Step) -> None:
+async def in_a_task(job: Rest) -> None:
     """Be a task that a job goes on in."""
     await go_on(job, nobody)
 
@@ -35,18 +35,18 @@ async def note(log: list[str], *steps: str) -> None:
 def test_a_job_that_never_waits_ends_where_it_begins() -> None:
     log: list[str] = []
     job = note(log, "all")
-    assert begin(job) is False
+    assert begin(job) is None
     assert log == ["all"]
     assert inspect.getcoroutinestate(job) == inspect.CORO_CLOSED
 
 
 async def test_a_job_that_waits_goes_on_in_another_task() -> None:
     log: list[str] = []
-    job = note(log, "here", "there", "done")
-    assert begin(job) is True
+    rest = begin(note(log, "here", "there", "done"))
+    assert rest is not None
     assert log == ["here"]
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(in_a_task, job)
+        nursery.start_soon(in_a_task, rest)
     assert log == ["here", "there", "done"]
 
 
@@ -60,29 +60,44 @@ async def test_where_waiting_is_possible_the_job_just_goes_on() -> None:
     """In any task, and in a task whose code has just begun another job."""
     log: list[str] = []
     await note(log, "one", "two")
-    job = note(log, "begun", "finished")
-    begin(job)
+    rest = begin(note(log, "begun", "finished"))
+    assert rest is not None
     await to_worker()
-    await go_on(job, nobody)
+    await go_on(rest, nobody)
     assert log == ["one", "two", "begun", "finished"]
 
 
 def test_a_job_may_begin_another() -> None:
-    begun: list[bool] = []
+    begun: list[Rest | None] = []
     log: list[str] = []
-    inner = note(log, "inner", "never")
 
     async def outer() -> None:
-        begun.append(begin(inner))
+        begun.append(begin(note(log, "inner", "never")))
         # Still on the spot: the outer one has to be handed over, too.
         await to_worker()
 
-    job = outer()
-    assert begin(job) is True
-    assert begun == [True]
+    begun.append(begin(outer()))
     assert log == ["inner"]
-    inner.close()
-    job.close()
+    for rest in begun:
+        assert rest is not None
+        rest.close()
+
+
+def test_a_carrier_carries_one_job_after_the_other() -> None:
+    """Whatever became of the one before: ended, failed or waiting."""
+
+    async def fail() -> None:
+        raise KeyError("x")
+
+    log: list[str] = []
+    for _ in range(3):
+        assert begin(note(log, "ends")) is None
+        with pytest.raises(KeyError):
+            begin(fail())
+        rest = begin(note(log, "waits", "never"))
+        assert rest is not None
+        rest.close()
+    assert log == ["ends", "waits"] * 3
 
 
 def test_another_thread_is_another_place() -> None:
@@ -94,7 +109,7 @@ def test_another_thread_is_another_place() -> None:
         thread.start()
         thread.join()
 
-    assert begin(outer()) is False
+    assert begin(outer()) is None
     assert waited == ["one", "two"]
 
 
@@ -153,10 +168,10 @@ async def test_cancellation_and_deadlines_reach_a_job_that_goes_on(
         finally:
             log.append("cancelled")
 
-    job = wait()
-    begin(job)
+    rest = begin(wait())
+    assert rest is not None
     with trio.move_on_after(5) as scope:
-        await go_on(job, nobody)
+        await go_on(rest, nobody)
     assert scope.cancelled_caught
     assert log == ["moved on", "cancelled"]
     assert trio.current_time() == pytest.approx(5)
@@ -171,10 +186,10 @@ async def test_a_job_hears_the_value_it_waited_for() -> None:
         await to_worker()
         received.append(await receive.receive())
 
-    job = listen()
-    begin(job)
+    rest = begin(listen())
+    assert rest is not None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(in_a_task, job)
+        nursery.start_soon(in_a_task, rest)
         await send.send("hello")
     assert received == ["hello"]
     receive.close()
@@ -205,30 +220,29 @@ def test_what_is_thrown_in_reaches_the_job() -> None:
 async def test_a_job_is_cancelled_once_and_only_while_it_lives() -> None:
     withdrawn: list[Job] = []
     coroutine = note([], "x")
-    job = Job("lane", coroutine, 0.0, withdrawn.append)
+    job = Job("lane", "job", coroutine, 0.0, withdrawn.append)
     job.cancel()
     job.cancel()
     assert withdrawn == [job]
     coroutine.close()
 
-    ended = Job("lane", note([], "x"), 0.0, withdrawn.append)
+    ended = Job("lane", "job", note([], "x"), 0.0, withdrawn.append)
     ended.done = True
     ended.cancel()
     assert not ended.cancelled
-    ended.coroutine.close()
+    ended.rest.close()
 
 
 async def test_cancelling_a_job_in_a_worker_cancels_its_scope() -> None:
-    job = Job("lane", note([], "x"), 0.0, lambda _: None)
+    job = Job("lane", "job", note([], "x"), 0.0, lambda _: None)
     job.scope = trio.CancelScope()
     job.cancel()
     assert job.scope.cancel_called
-    job.coroutine.close()
+    job.rest.close()
 
 
-def test_names_are_for_people() -> None:
+async def test_names_are_for_people() -> None:
     coroutine = note([], "x")
-    job = Job("lane", coroutine, 0.0, lambda _: None)
-    assert job.name == "note"
-    assert str(TooLateError(job.name)) == "note had not ended by its deadline"
-    coroutine.close()
+    assert name_of(coroutine) == "note"
+    assert str(TooLateError(name_of(coroutine))) == "note had not ended by its deadline"
+    await coroutine
