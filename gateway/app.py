@@ -99,7 +99,7 @@ def serve(settings: Settings) -> int:
     if connections < settings.connections.maximum:
         fewer = dataclasses.replace(settings.connections, maximum=connections)
         settings = dataclasses.replace(settings, connections=fewer)
-    gateway = _Gateway(settings)
+    gateway = Gateway(settings)
     # Before the first connection there is nobody to say goodbye to; after the last
     # one, whoever asks for the end is about to get it.
     signal.signal(
@@ -111,7 +111,7 @@ def serve(settings: Settings) -> int:
 
 
 @final
-class _Gateway:
+class Gateway:
     """The parts of one process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -123,12 +123,15 @@ class _Gateway:
         self.clock = _wall_clock()
         self.has_started = False
         self.is_ready = False
+        #: The ports by what they are for, once they are bound.
+        self.ports: dict[str, int] = {}
         self.stopping = trio.Event()
 
     async def run(self) -> None:
         """Open the ports, serve, drain."""
         with contextlib.ExitStack() as stack:
             ports = self._bind(stack)
+            self.ports = {name: port_of(sock) for name, sock in ports.items()}
             self._assemble(ports)
             async with trio.open_nursery() as process:
                 await process.start(self.workers.run)
@@ -144,7 +147,7 @@ class _Gateway:
                 # Nearly nothing here is cyclic: look for cycles less often.
                 gc.set_threshold(*_COLLECT_AFTER)
                 self.is_ready = True
-                self._announce(ports)
+                self._announce()
                 await self.stopping.wait()
                 await self._drain()
                 process.cancel_scope.cancel()
@@ -292,9 +295,9 @@ class _Gateway:
 
     # -- watching
 
-    def _announce(self, ports: dict[str, socket.socket]) -> None:
+    def _announce(self) -> None:
         host = url_host(self.settings.host)
-        numbers = {name: port_of(sock) for name, sock in ports.items()}
+        numbers = self.ports
         log.info(
             "gateway_started",
             version=self.version,
@@ -365,6 +368,7 @@ class _Gateway:
             "frontend_router_workers": workers.workers,
             "frontend_router_workers_busy": workers.busy,
             "frontend_router_loop_lag_seconds": connections.lag,
+            "frontend_router_loop_stall_seconds": connections.stall,
             "frontend_router_timers": connections.timers,
             "frontend_router_questions_open": held.pending,
             "frontend_router_connections_accepted_total": connections.accepted,

@@ -61,6 +61,7 @@ _GAUGES: Final = (
     ("frontend_router_workers", "Workers that exist.", ()),
     ("frontend_router_workers_busy", "Workers that have a job.", ()),
     ("frontend_router_loop_lag_seconds", "How late the event loop was at its last tick.", ()),
+    ("frontend_router_loop_stall_seconds", "Its longest lag in the last 15 to 30 seconds.", ()),
     ("frontend_router_timers", "Deadlines that are armed.", ()),
     ("frontend_router_questions_open", "Questions without an outcome, in the store.", ()),
 )

@@ -32,6 +32,8 @@ _EVENTS_PER_TURN: Final = 256
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _TICK_SECONDS: Final = 0.05
+# For how long a stall is told: scrapes come every 15 seconds or less.
+_STALLS_SECONDS: Final = 15.0
 _OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -82,6 +84,8 @@ class ConnectionStatistics:
     sends: int
     timers: int
     lag: float
+    #: The longest lag in the last `_STALLS_SECONDS` to twice as long.
+    stall: float
 
 
 ProtocolFactory = Callable[["Connection"], ConnectionProtocol]
@@ -121,6 +125,9 @@ class Connections:
         self._accepting = True
         self._retry: Timer[Callback] | None = None
         self._lag = 0.0
+        # The longest lag in this period, and in the one before.
+        self._stall = self._stall_before = 0.0
+        self._period_ends = timers.now() + _STALLS_SECONDS
 
     def listen(
         self, sock: socket.socket, factory: ProtocolFactory, *, refusal: bytes = b""
@@ -181,6 +188,7 @@ class Connections:
             sends=self.sends,
             timers=len(self.timers),
             lag=self._lag,
+            stall=max(self._stall, self._stall_before),
         )
 
     def _take_turn(self) -> None:
@@ -252,8 +260,15 @@ class Connections:
             before = trio.current_time()
             await trio.sleep(_TICK_SECONDS)
             now = trio.current_time()
-            self._lag = max(0.0, now - before - _TICK_SECONDS)
+            self._note_lag(now, max(0.0, now - before - _TICK_SECONDS))
             self._expire(now)
+
+    def _note_lag(self, now: float, lag: float) -> None:
+        self._lag = lag
+        if now >= self._period_ends:
+            self._stall_before, self._stall = self._stall, 0.0
+            self._period_ends = now + _STALLS_SECONDS
+        self._stall = max(self._stall, lag)
 
     def _accept(self, listener: _Listener) -> None:
         for _ in range(_ACCEPTS_PER_EVENT):

@@ -94,7 +94,7 @@ class Server:
 @contextlib.asynccontextmanager
 async def open_server(**limits: float) -> AsyncIterator[Server]:
     server = Server(Settings(**limits))  # type: ignore[arg-type]
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.connections.run)
             yield server
@@ -316,3 +316,21 @@ async def test_cancelling_the_task_closes_every_connection() -> None:
     with contextlib.suppress(trio.BrokenResourceError):
         assert await stream.receive_some() == b""
     stream.socket.close()
+
+
+async def test_a_stall_is_told_for_a_while_and_then_forgotten(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_server() as server:
+        statistics = server.connections.statistics
+        await trio.sleep(1)
+        assert statistics().stall < 0.01
+        # As if nothing had run for a third of a second.
+        autojump_clock.jump(0.3)
+        await trio.sleep(0.1)
+        assert statistics().lag < 0.01
+        assert statistics().stall == pytest.approx(0.3, abs=0.06)
+        await trio.sleep(14)
+        assert statistics().stall == pytest.approx(0.3, abs=0.06)
+        await trio.sleep(30)
+        assert statistics().stall < 0.01

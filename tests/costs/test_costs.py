@@ -1,0 +1,216 @@
+"""What a question and a message cost, counted: work that can be counted is not timed.
+
+A whole gateway runs beside its peers in one Trio run. Bounds are what was counted
+when they were written, and a little more where Python versions differ: whoever
+passes one has added work to every question, and raises it on purpose or not at all.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import pytest
+import trio
+from trio.abc import Instrument
+
+import gateway
+from gateway.app import Gateway
+from gateway.settings import Settings
+from loadtest import requests
+from session import MemorySettings
+
+_ROOT: Final = str(Path(gateway.__file__).parents[1])
+_OURS: Final = tuple(f"{_ROOT}/{name}/" for name in ("gateway", "pool", "session"))
+INITIALIZE: Final = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": requests.HANDSHAKE,
+        "capabilities": {},
+        "clientInfo": {"name": "costs", "version": "1"},
+    },
+}
+_ID: Final = re.compile(rb'"request_id":"([^"]+)"')
+# Enough that what happens now and then shows as a fraction only.
+_TIMES: Final = 50
+
+
+@pytest.fixture(autouse=True)
+def _collector_as_before() -> Iterator[None]:
+    """Undo what the gateway does to the process that it takes for its own."""
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+
+
+class Tasks(Instrument):
+    """How many tasks were started."""
+
+    def __init__(self) -> None:
+        self.spawned = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.spawned += 1
+
+
+class Peers:
+    """A caller and a frontend of a gateway, each with its socket."""
+
+    def __init__(
+        self, served: Gateway, caller: trio.SocketStream, frontend: trio.SocketStream
+    ) -> None:
+        self.served = served
+        self.caller = caller
+        self.frontend = frontend
+        self.request = b""
+
+    async def ask(self) -> None:
+        """Ask one question and answer it, each side when the other's bytes are there."""
+        await self.caller.send_all(self.request)
+        found = _ID.search(await self.frontend.receive_some())
+        assert found is not None
+        await self.frontend.send_all(requests.answer(found[1], b"Blue"))
+        assert b'"status":"accepted"' in await self.frontend.receive_some()
+        assert b"Blue" in await self.caller.receive_some()
+
+    async def say(self, count: int) -> None:
+        """Send so many messages in one piece, and wait for their replies."""
+        await self.frontend.send_all(requests.answer(b"nobody-asked", b"Blue") * count)
+        replies = 0
+        while replies < count:
+            replies += (await self.frontend.receive_some()).count(b'"unknown"')
+
+
+@asynccontextmanager
+async def served_peers() -> AsyncIterator[Peers]:
+    """A gateway that keeps few answers, and its two peers, introduced and warm."""
+    settings = Settings(
+        ws_port=0,
+        mcp_port=0,
+        monitoring_port=0,
+        delivery="one",
+        memory=MemorySettings(answers=10),
+    )
+    served = Gateway(settings)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.run)
+            while not served.is_ready:
+                await trio.lowlevel.checkpoint()
+            ws_port, mcp_port = (served.ports[name] for name in ("ws", "mcp"))
+            async with (
+                await trio.open_tcp_stream("127.0.0.1", mcp_port) as caller,
+                await trio.open_tcp_stream("127.0.0.1", ws_port) as frontend,
+            ):
+                peers = Peers(served, caller, frontend)
+                await _introduce(peers, ws_port, mcp_port)
+                for _ in range(_TIMES):
+                    await peers.ask()
+                yield peers
+                nursery.cancel_scope.cancel()
+
+
+async def _introduce(peers: Peers, ws_port: int, mcp_port: int) -> None:
+    await peers.frontend.send_all(requests.UPGRADE % ws_port)
+    assert b" 101 " in await peers.frontend.receive_some()
+    await peers.frontend.send_all(requests.frame(b'{"type":"connect","frontend_id":"f"}'))
+    assert b"connect_ack" in await peers.frontend.receive_some()
+    await peers.caller.send_all(requests.post(mcp_port, INITIALIZE, {}))
+    session = re.search(rb"Mcp-Session-Id: (\w+)", await peers.caller.receive_some())
+    assert session is not None
+    template = requests.ask_template(mcp_port, requests.HANDSHAKE, session[1])
+    peers.request = template.fill(b"%d" % requests.FIRST_TOKEN)
+
+
+@contextmanager
+def counted_calls() -> Iterator[dict[str, int]]:
+    """Count the calls of our functions, and which of them were called."""
+    calls: dict[str, int] = {}
+
+    def profile(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(_OURS):
+            calls[code.co_qualname] = calls.get(code.co_qualname, 0) + 1
+
+    sys.setprofile(profile)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
+async def each(peers: Peers, what: Callable[[Peers], Any], read: Callable[[], int]) -> float:
+    """Return by how much ``read`` grows each time that ``what`` is done."""
+    before = read()
+    for _ in range(_TIMES):
+        await what(peers)
+    return (read() - before) / _TIMES
+
+
+async def test_a_round_trip_takes_two_reads_and_three_sends() -> None:
+    async with served_peers() as peers:
+        now = peers.served.connections.statistics
+        assert await each(peers, Peers.ask, lambda: now().reads) == 2
+        # The question, its acknowledgement, the result.
+        assert await each(peers, Peers.ask, lambda: now().sends) == 3
+        assert await each(peers, Peers.ask, lambda: now().turns) <= 2
+
+
+async def test_a_message_takes_a_read_and_a_send_and_so_do_many() -> None:
+    async with served_peers() as peers:
+        now = peers.served.connections.statistics
+        for count in (1, 32):
+
+            async def say(peers: Peers, count: int = count) -> None:
+                await peers.say(count)
+
+            assert await each(peers, say, lambda: now().reads) == 1
+            assert await each(peers, say, lambda: now().sends) == 1
+            assert await each(peers, say, lambda: now().turns) <= 1
+
+
+async def test_nothing_on_the_way_is_a_task_and_no_worker_is_woken() -> None:
+    tasks = Tasks()
+    async with served_peers() as peers:
+        trio.lowlevel.add_instrument(tasks)
+        try:
+            for _ in range(_TIMES):
+                await peers.ask()
+                await peers.say(3)
+        finally:
+            trio.lowlevel.remove_instrument(tasks)
+        assert tasks.spawned == 0
+        workers = peers.served.workers.statistics()
+        assert (workers.finished, workers.failed) == (0, 0)
+
+
+async def test_calls_of_a_round_trip_and_of_a_message() -> None:
+    async with served_peers() as peers:
+        with counted_calls() as calls:
+            for _ in range(_TIMES):
+                await peers.ask()
+        assert sum(calls.values()) / _TIMES <= 170, calls
+        with counted_calls() as calls:
+            await peers.say(_TIMES)
+        assert sum(calls.values()) / _TIMES <= 25, calls
+
+
+async def test_a_question_leaves_nothing_but_its_answer() -> None:
+    """What is kept is bounded, so memory stands still from then on."""
+    async with served_peers() as peers:
+        gc.collect()
+        before = sys.getallocatedblocks()
+        for _ in range(10 * _TIMES):
+            await peers.ask()
+        gc.collect()
+        # A growing table or a cache that fills is allowed; a block each is not.
+        assert sys.getallocatedblocks() - before < 2 * _TIMES
