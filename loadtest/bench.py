@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from loadtest import measures, report, requests, server
+from loadtest.handshakes import PeerError
 from loadtest.measures import Sample
-from loadtest.peers import PeerError
 from loadtest.report import Row
 from loadtest.server import Cores, Server, ServerError
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 #: The bit in the events of `Selector.poll` that says so; all others mean something to read.
 WRITE: Final = 4
+_SELECTABLE: Final = 1024
 
 
 class Selector(Protocol):
@@ -28,7 +29,10 @@ class Selector(Protocol):
         """Watch it for writing, too, or no longer."""
 
     def poll(self, seconds: float) -> Sequence[tuple[int, int]]:
-        """Return who is ready, after this long at most."""
+        """Return who is ready, after this long at most; rounded up to a millisecond."""
+
+    def nap(self, seconds: float) -> None:
+        """Wait until somebody is ready, or this long, to the microsecond where possible."""
 
     def close(self) -> None:
         """Let go of the system's part."""
@@ -51,6 +55,9 @@ class _Anywhere:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         self._selector.modify(number, events)
 
+    def nap(self, seconds: float) -> None:
+        self._selector.select(seconds)
+
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         return [
             (key.fd, (events & selectors.EVENT_READ) | (events & selectors.EVENT_WRITE) << 1)
@@ -68,6 +75,12 @@ if hasattr(select, "epoll"):
             self.poll = self._epoll.poll
             self.close = self._epoll.close
             self.unregister = self._epoll.unregister
+
+        def nap(self, seconds: float) -> None:
+            # epoll_wait counts in milliseconds, select in microseconds, and an epoll
+            # can itself be selected. It was opened early: select ends at 1,024.
+            if self._epoll.fileno() < _SELECTABLE:
+                select.select((self._epoll,), (), (), seconds)
 
         def register(self, number: int) -> None:
             self._epoll.register(number, select.EPOLLIN)
