@@ -44,8 +44,11 @@ class Frontend:
     def ready(self) -> None:
         """Take whole frames, and the questions in them."""
         data = self._load.receive(self.sock)
-        if data is None:
-            return
+        if data is not None:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take what has arrived, here or during the handshake."""
         if self._buffer:
             data = self._buffer + data
         end = self._count(data)

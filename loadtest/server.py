@@ -65,6 +65,8 @@ class Server:
         self.process = process
         self.ws_port = ws_port
         self.mcp_port = mcp_port
+        #: 0 where there is none.
+        self.monitoring_port = 0
         self.start_seconds = 0.0
 
     def cpu(self) -> Cpu:
@@ -132,7 +134,8 @@ def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> 
         if not log.started_event:
             raise ServerError("the gateway did not start:\n" + "".join(log.newest))
         server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
-        _wait_until_ready(log.started_event["monitoring_port"])
+        server.monitoring_port = log.started_event["monitoring_port"]
+        _wait_until_ready(server.monitoring_port)
         server.start_seconds = time.perf_counter() - begun
         yield server
 
