@@ -63,8 +63,12 @@ def size(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a part of a whole; 1 is all of it."""
-    return UNKNOWN if value is None else f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"  # noqa: PLR2004 - below ten percent a decimal says something
+    """Return a part of a whole, of which 1 is all; a tiny one is not called none."""
+    if value is None:
+        return UNKNOWN
+    if 0 < abs(value) < 0.001:  # noqa: PLR2004 - would be 0.0%
+        return f"{value * 100:.2g}%"
+    return f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"  # noqa: PLR2004 - as rates
 
 
 def _digits(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -92,6 +93,7 @@ def broken() -> Result:
     )
 
 
+@functools.cache
 def latency() -> Latency:
     """Return a hundred thousand latencies with a long tail."""
     histogram = HdrHistogram(1, 3_600_000_000, 3)
