@@ -123,6 +123,10 @@ class Pool:
         else:
             self.dropped += 1
 
+    def forget(self) -> None:
+        """Forget what is due: the rate that made it is none any more."""
+        self._due.clear()
+
     def begin(self, now: float) -> None:
         """Let everybody ask who does so without being told."""
         if self._closed:

@@ -24,11 +24,14 @@ from loadtest.plans import Plan
 from loadtest.result import Client, Connecting, Result, ServerSample, Slice
 
 _TICK_SECONDS: Final = 1.0
-_CONNECT_SECONDS: Final = 150.0
+# Beyond that the processes themselves have to say who is missing.
+_TELL_SECONDS: Final = 30.0
 #: What a process may be silent for before it is given up.
 _SILENCE_SECONDS: Final = 30.0
 _BUSY: Final = 0.9
 _STALLED_SHARE: Final = 0.1
+# A shared machine takes that long to let anybody run again.
+_STALLED_MILLISECONDS: Final = 10.0
 #: A rate is measured when it had this long to settle.
 _SETTLE_SLICES: Final = 1
 _RECOVER_SECONDS: Final = 10
@@ -60,8 +63,15 @@ class _Process(NamedTuple):
 class Coordinator:
     """One run."""
 
-    def __init__(self, plan: Plan, scrapers: Sequence[Scraper], watcher: Watcher | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        scrapers: Sequence[Scraper],
+        watcher: Watcher | None,
+        connect_seconds: float = 120.0,
+    ) -> None:
         self._plan = plan
+        self._connect_seconds = connect_seconds
         self._scrapers = scrapers
         self._watcher = watcher
         self._gathering = Gathering(plan.processes)
@@ -116,7 +126,7 @@ class Coordinator:
         self._processes.append(_Process(process, ours))
         self._buffers[part] = b""
         self._selector.register(ours, selectors.EVENT_READ, part)
-        ours.sendall(orders.encode(Begin(self._plan, part)))
+        ours.sendall(orders.encode(Begin(self._plan, part, self._connect_seconds)))
 
     def _tell(self, order: Order) -> None:
         for _, sock in self._processes:
@@ -124,7 +134,8 @@ class Coordinator:
 
     def _connect(self) -> Connecting:
         begun = time.perf_counter()
-        self._listen(lambda: len(self._connected) == len(self._processes), _CONNECT_SECONDS)
+        patience = self._connect_seconds + _TELL_SECONDS
+        self._listen(lambda: len(self._connected) == len(self._processes), patience)
         told = self._connected.values()
         missing = sum(each.missing for each in told)
         if missing or len(told) < len(self._processes):
@@ -185,14 +196,8 @@ class Coordinator:
             self._slices(_SETTLE_SLICES)
             gathering.recent.reset()
             slices = self._slices(wanted)
-            latency = gathering.recent.latency()
-            step = limits.judged(
-                rate,
-                sum(each.answered for each in slices) / sum(each.seconds for each in slices),
-                latency.p50,
-                latency.p99,
-                sum(each.failed for each in slices),
-            )
+            seconds = sum(each.seconds for each in slices)
+            step = limits.judged(rate, seconds, slices, gathering.recent.latency())
             self._search.tried(step)
             if not step.held:
                 self._tell(Rate(0.0))
@@ -245,7 +250,11 @@ def bottleneck(cpu: float, slices: Sequence[Slice], unasked: int) -> str:
     reasons = []
     if cpu > _BUSY:
         reasons.append(f"a process of the load used {cpu:.0%} of its core: use more --processes")
-    stalled = [each for each in slices if each.p99 is not None and each.lag > each.p99]
+    stalled = [
+        each
+        for each in slices
+        if each.p99 is not None and each.lag > max(each.p99, _STALLED_MILLISECONDS)
+    ]
     if len(slices) > 1 and len(stalled) > max(1, _STALLED_SHARE * len(slices)):
         reasons.append(
             f"in {len(stalled)} of {len(slices)} seconds its loop was late by more than the p99"

@@ -5,17 +5,19 @@ Pure module: it says which rate to try next and is told how that went.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from loadtest.result import Step
+from loadtest.result import Latency, Slice, Step
 
 #: Answers that take longer than this are late to a person who waits for a page.
 P99_MILLISECONDS: Final = 100.0
 _GROWTH: Final = 2.0
 _CLOSE: Final = 0.05
 _MOST_STEPS: Final = 25
-# A server that answers less than it is asked falls behind.
-_KEEPS_UP: Final = 0.95
+# A server that answers less than it is asked falls behind; chance makes a few more at the end.
+_BEHIND_SHARE: Final = 0.05
+_BEHIND_ANYWAY: Final = 10
 
 
 class Search:
@@ -53,7 +55,20 @@ class Search:
             self._next = (self._held + self._broke) / 2
 
 
-def judged(rate: float, answered_rate: float, p50: float, p99: float, failed: int) -> Step:
-    """Return the step that these figures make."""
-    held = failed == 0 and p99 <= P99_MILLISECONDS and answered_rate >= _KEEPS_UP * rate
-    return Step(rate=rate, answered_rate=answered_rate, p50=p50, p99=p99, failed=failed, held=held)
+def judged(rate: float, seconds: float, slices: Sequence[Slice], latency: Latency) -> Step:
+    """Return how a rate did: what happened in these seconds, and how long answers took."""
+    failed = sum(each.failed for each in slices)
+    behind = slices[-1].in_flight - slices[0].in_flight
+    held = (
+        failed == 0
+        and latency.p99 <= P99_MILLISECONDS
+        and behind <= max(_BEHIND_ANYWAY, _BEHIND_SHARE * rate * seconds)
+    )
+    return Step(
+        rate=rate,
+        answered_rate=sum(each.answered for each in slices) / seconds,
+        p50=latency.p50,
+        p99=latency.p99,
+        failed=failed,
+        held=held,
+    )

@@ -15,6 +15,8 @@ class Begin(msgspec.Struct, tag="begin"):
 
     plan: Plan
     part: int
+    #: How long connecting may take.
+    connect_seconds: float
 
 
 class Go(msgspec.Struct, tag="go"):

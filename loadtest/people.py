@@ -25,6 +25,8 @@ class Manner(NamedTuple):
 
     thinking: Thinking
     chance: random.Random
+    #: Nobody thinks for longer: people who do not answer in time are another load.
+    longest: float
     #: Whether they say that they have seen a question.
     says_seen: bool
     #: What their answers end with.
@@ -90,7 +92,8 @@ class Person(Frontend):
                 if request_id not in self._pondering:
                     self._pondering.add(request_id)
                     answer = functools.partial(self._answer, request_id, text, now)
-                    load.at(now + manner.thinking.draw(manner.chance), answer)
+                    seconds = min(manner.thinking.draw(manner.chance), manner.longest)
+                    load.at(now + seconds, answer)
 
     def _answer(self, request_id: bytes, text: bytes, shown_at: float, now: float) -> None:
         self._pondering.discard(request_id)

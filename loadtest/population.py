@@ -7,6 +7,7 @@ import json
 import random  # noqa: TID251 - chance with a seed
 import socket
 from collections.abc import Callable
+from typing import Final
 
 from loadtest import handshakes, messengers, requests, thinking
 from loadtest.agents import Agent, Pool
@@ -17,6 +18,9 @@ from loadtest.people import Manner, Person
 from loadtest.places import Place
 from loadtest.plans import Plan
 from loadtest.requests import Template
+
+# Of a question's time: what is left suffices for a connection that comes back.
+_THINKING_SHARE: Final = 0.7
 
 
 class Population:
@@ -44,6 +48,7 @@ class Population:
         manner = Manner(
             thinking.parse(plan.scenario.think),
             self.chance,
+            _THINKING_SHARE * plan.wishes.timeout,
             plan.wishes.protocol == "full",
             b" " + b"x" * plan.scenario.payload if plan.scenario.payload else b"",
         )

@@ -91,6 +91,8 @@ SCENARIOS: Final = {
         frontends=1_000,
         callers=1_000,
         rate=100.0,
+        # Who is cut off while thinking has somebody else think again, which no server can help.
+        think="exp:200ms",
         storms=(0.25, 0.5, 0.75),
     ),
     "slow": Scenario(

@@ -17,7 +17,6 @@ from loadtest.arrivals import Arrivals
 from loadtest.histograms import Histogram
 from loadtest.load import Load
 from loadtest.orders import Begin, Connected, Done, Go, Order, Part, Rate, Stop
-from loadtest.plans import Plan
 from loadtest.population import Population
 from loadtest.result import Truth
 
@@ -27,8 +26,6 @@ _SLICE_SECONDS: Final = 1.0
 # Often, so that no turn of the loop is long because of it.
 _RECORD_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 0.05
-# Everybody is connected, or somebody never will be.
-_CONNECT_SECONDS: Final = 120.0
 # What a load makes lives long or goes at once: collections that find nothing cost milliseconds.
 _COLLECT_AFTER: Final = 200_000
 
@@ -82,9 +79,11 @@ class Control:
 class Worker:
     """The load of one process, from the first connection to the last answer."""
 
-    def __init__(self, control: Control, plan: Plan, part: int) -> None:
+    def __init__(self, control: Control, begin: Begin) -> None:
+        plan, part = begin.plan, begin.part
         self._plan = plan
         self._part = part
+        self._connect_seconds = begin.connect_seconds
         self._control = control
         self._load = load = Load(plan.drain_seconds, part)
         control.attach(load)
@@ -109,7 +108,7 @@ class Worker:
     def _connect(self) -> bool:
         people = self._people
         self._load.at(time.perf_counter(), lambda _now: people.joining.begin())
-        self._load.run(_CONNECT_SECONDS)
+        self._load.run(self._connect_seconds)
         dialled = people.dialled
         self._tell(
             Connected(dialled.opened, people.joining.missing, dialled.refused, dialled.last_refusal)
@@ -122,6 +121,8 @@ class Worker:
             for order in self._control.orders:
                 if isinstance(order, Rate):
                     self._arrivals.set_rate(order.rate * self._plan.share_of(self._part))
+                    if not order.rate:
+                        self._people.pool.forget()
             reached = any(isinstance(order, wanted) for order in self._control.orders)
             self._control.orders.clear()
             if reached:
@@ -266,7 +267,7 @@ def main() -> None:
     control = Control(socket.socket(fileno=sys.stdin.fileno()))
     first = control.wait()
     assert isinstance(first, Begin)
-    Worker(control, first.plan, first.part).run()
+    Worker(control, first).run()
 
 
 if __name__ == "__main__":
