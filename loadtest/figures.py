@@ -1,13 +1,14 @@
 """How figures are written for people: short, with their unit, and the same everywhere.
 
-Pure module: numbers in, text out. What was not measured is a dash.
+Pure module: numbers in, text out, in letters that every terminal has. What was
+not measured is a dash.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-UNKNOWN: Final = "–"  # noqa: RUF001 - a dash in a table, not a minus
+UNKNOWN: Final = "-"
 _KIB: Final = 1024.0
 _SECOND: Final = 1e3
 _MINUTE: Final = 60
@@ -19,7 +20,7 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     if 0 < value < 1:
-        return f"{value * 1e3:.0f} µs"
+        return f"{value * 1e3:.0f} us"
     if value < _SECOND:
         return f"{_digits(value)} ms"
     return f"{_digits(value / _SECOND)} s"

@@ -6,10 +6,13 @@ Pure module. `None` is what nobody measured; it never stands for zero.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from loadtest.result import Result, ServerSample, Step
+
+#: How one figure of a result is read.
+Read: TypeAlias = Callable[[Result], float | None]
 
 
 class Instance(NamedTuple):
@@ -36,6 +39,25 @@ class Instance(NamedTuple):
 def answered_rate(result: Result) -> float | None:
     """Return how many were answered in a second of the load."""
     return result.truth.answered / result.seconds if result.seconds > 0 else None
+
+
+def latency(name: str) -> Read:
+    """Return how the latency of that name is read: unknown where nothing was answered."""
+
+    def read(result: Result) -> float | None:
+        value: float = getattr(result.latency, name)
+        return value if result.latency.count else None
+
+    return read
+
+
+def worst(name: str) -> Read:
+    """Return how that field of the instances is read: the greatest of them."""
+
+    def read(result: Result) -> float | None:
+        return greatest(getattr(instance, name) for instance in instances(result.server))
+
+    return read
 
 
 def failure_share(result: Result) -> float | None:

@@ -15,8 +15,6 @@ from typing import Final, NamedTuple
 from loadtest import figures, readings
 from loadtest.result import Result, Verdict
 
-_Read = Callable[[Result], float | None]
-
 _TERM: Final = re.compile(
     r"(?P<name>[a-z][a-z0-9_.]*)\s*(?P<compare><=|>=|==|<|>)\s*"
     r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[A-Za-z%/]*)"
@@ -51,18 +49,10 @@ _SIZE: Final = _Kind(
 class _Figure(NamedTuple):
     kind: _Kind
     meaning: str
-    read: _Read
+    read: readings.Read
 
 
-def _latency(name: str) -> _Read:
-    def read(result: Result) -> float | None:
-        value: float = getattr(result.latency, name)
-        return value if result.latency.count else None
-
-    return read
-
-
-def _truth(name: str) -> _Read:
+def _truth(name: str) -> readings.Read:
     def read(result: Result) -> float:
         value: float = getattr(result.truth, name)
         return value
@@ -70,24 +60,13 @@ def _truth(name: str) -> _Read:
     return read
 
 
-def _worst(name: str) -> _Read:
-    """Of all instances of the server."""
-
-    def read(result: Result) -> float | None:
-        return readings.greatest(
-            getattr(instance, name) for instance in readings.instances(result.server)
-        )
-
-    return read
-
-
 _FIGURES: Final[Mapping[str, _Figure]] = {
-    "mean": _Figure(_TIME, "the mean latency", _latency("mean")),
-    "p50": _Figure(_TIME, "the median of the latency", _latency("p50")),
-    "p90": _Figure(_TIME, "its 90th percentile", _latency("p90")),
-    "p99": _Figure(_TIME, "its 99th percentile", _latency("p99")),
-    "p99.9": _Figure(_TIME, "its 99.9th percentile", _latency("p999")),
-    "max": _Figure(_TIME, "the longest latency", _latency("max")),
+    "mean": _Figure(_TIME, "the mean latency", readings.latency("mean")),
+    "p50": _Figure(_TIME, "the median of the latency", readings.latency("p50")),
+    "p90": _Figure(_TIME, "its 90th percentile", readings.latency("p90")),
+    "p99": _Figure(_TIME, "its 99th percentile", readings.latency("p99")),
+    "p99.9": _Figure(_TIME, "its 99.9th percentile", readings.latency("p999")),
+    "max": _Figure(_TIME, "the longest latency", readings.latency("max")),
     "rate": _Figure(_RATE, "answers in a second of the load", readings.answered_rate),
     "limit": _Figure(_RATE, "the highest rate that held", lambda run: readings.knee(run.steps)),
     "asked": _Figure(_COUNT, "questions asked", _truth("asked")),
@@ -106,11 +85,13 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
     ),
     "connections": _Figure(_COUNT, "who was connected", lambda run: run.connecting.connections),
     "connect_refused": _Figure(_COUNT, "handshakes refused", lambda run: run.connecting.refused),
-    "lag": _Figure(_TIME, "the longest stall of the server's loop", _worst("lag_max")),
-    "cpu": _Figure(_SHARE, "of a core that the server used", _worst("cpu")),
-    "rss": _Figure(_SIZE, "the most memory of the server", _worst("rss_peak")),
+    "lag": _Figure(_TIME, "the longest stall of the server's loop", readings.worst("lag_max")),
+    "cpu": _Figure(_SHARE, "of a core that the server used", readings.worst("cpu")),
+    "rss": _Figure(_SIZE, "the most memory of the server", readings.worst("rss_peak")),
     "rss_growth": _Figure(
-        _SHARE, "by how much it grew from the first sample to the last", _worst("rss_growth")
+        _SHARE,
+        "by how much it grew from the first sample to the last",
+        readings.worst("rss_growth"),
     ),
     "client_lag": _Figure(_TIME, "the longest stall of the load", lambda run: run.client.lag_max),
     "client_cpu": _Figure(_SHARE, "of a core that the load used", lambda run: run.client.cpu),

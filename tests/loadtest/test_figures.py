@@ -13,7 +13,7 @@ from loadtest import figures
     ("write", "value", "text"),
     [
         (figures.milliseconds, 0.0, "0 ms"),
-        (figures.milliseconds, 0.85, "850 µs"),
+        (figures.milliseconds, 0.85, "850 us"),
         (figures.milliseconds, 1.2345, "1.23 ms"),
         (figures.milliseconds, 20.0, "20 ms"),
         (figures.milliseconds, 12.34, "12.3 ms"),

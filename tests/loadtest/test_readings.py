@@ -19,6 +19,8 @@ def test_of_nothing_nothing_follows() -> None:
     assert readings.failure_share(empty()) is None
     assert readings.knee(empty().steps) is None
     assert readings.instances([]) == []
+    assert readings.latency("p99")(empty()) is None
+    assert readings.worst("rss_peak")(empty()) is None
     assert readings.cpu_shares([]) == []
 
 
@@ -51,3 +53,9 @@ def test_a_process_that_was_started_anew_has_no_share_for_that_moment() -> None:
         for at, cpu in ((0, 1.0), (2, 2.0), (3, 0.1), (4, None), (5, 0.2), (5, 0.3))
     ]
     assert readings.cpu_shares(samples) == [(2, 0.5), (3, None), (4, None), (5, None), (5, None)]
+
+
+def test_of_several_instances_the_worst_counts() -> None:
+    run = result(server=[sample(39, "a:1"), sample(40, "b:2")])
+    assert readings.worst("lag_max")(run) == 210
+    assert readings.latency("p50")(run) == run.latency.p50
