@@ -96,6 +96,8 @@ def chosen(given: argparse.Namespace) -> tuple[Scenario, Wishes]:
         raise ValueError("somebody has to be there: --frontends 1")
     if scenario.rate and not scenario.callers:
         raise ValueError("a rate needs somebody who asks: --callers 10")
+    if given.driver != "selector" and (scenario.messages or scenario.storms or scenario.slow):
+        raise ValueError(f"--driver {given.driver} only answers: not for {given.scenario}")
     sources = tuple(given.source.split(",")) if given.source else ()
     wishes = Wishes(
         processes=given.processes,
@@ -179,13 +181,15 @@ def _requirements(texts: Sequence[str]) -> list[Requirement]:
 
 
 def _show(result: Result, given: argparse.Namespace, wanted: Sequence[Requirement]) -> int:
-    from loadtest import page, requirements, summary  # noqa: PLC0415 - see _run
+    from loadtest import requirements, summary  # noqa: PLC0415 - see _run
 
     result.verdicts = requirements.check(wanted, result)
     print(summary.text(result))
     if given.json:
         Path(given.json).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     if given.report:
+        from loadtest import page  # noqa: PLC0415 - see _run
+
         Path(given.report).write_text(page.render(result), encoding="utf-8")
     return int(failed(result))
 
@@ -307,9 +311,10 @@ def _add_manner(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--driver",
-        choices=("selector",),
+        choices=("selector", "trio-websocket"),
         default=usual.driver,
-        help="of frontends: our own fast one (default)",
+        help="of frontends: our own fast one (default), or the plain trio-websocket client in "
+        "processes of its own, for a second opinion",
     )
     group.add_argument(
         "--seed", type=int, default=usual.seed, metavar="N", help="of all chance (default 1)"

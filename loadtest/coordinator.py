@@ -74,7 +74,8 @@ class Coordinator:
         self._connect_seconds = connect_seconds
         self._scrapers = scrapers
         self._watcher = watcher
-        self._gathering = Gathering(plan.processes)
+        self._modules = modules(plan)
+        self._gathering = Gathering(len(self._modules))
         self._processes: list[_Process] = []
         self._buffers: dict[int, bytes] = {}
         self._done: dict[int, Done] = {}
@@ -90,22 +91,27 @@ class Coordinator:
         Raises:
             LoadError: somebody could not connect, or a process of the load died.
         """
+        plan = self._plan
         began = dt.datetime.now(dt.UTC)
         with self._started():
             connecting = self._connect()
             self._begun = time.perf_counter()
             self._tell(Go())
-            if self._plan.scenario.seeks_limit:
+            if plan.scenario.seeks_limit:
                 self._seek()
                 self._tell(Stop())
-            self._listen(lambda: len(self._done) == len(self._processes), None)
+            # Who asks ends by itself, who only answers must not end before that.
+            self._listen(lambda: all(part in self._done for part in range(plan.processes)), None)
+            if len(self._processes) > plan.processes:
+                self._tell(Stop())
+                self._listen(lambda: len(self._done) == len(self._processes), None)
         return self._result(began, connecting)
 
     @contextlib.contextmanager
     def _started(self) -> Iterator[None]:
         try:
-            for part in range(self._plan.processes):
-                self._start(part)
+            for place, module in enumerate(self._modules):
+                self._start(place, module)
             yield
         finally:
             self._selector.close()
@@ -118,14 +124,14 @@ class Coordinator:
                     process.kill()
                     process.wait()
 
-    def _start(self, part: int) -> None:
+    def _start(self, place: int, module: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "loadtest.worker"]
-            process = subprocess.Popen(command, stdin=theirs.fileno())
+            process = subprocess.Popen([sys.executable, "-m", module], stdin=theirs.fileno())
         self._processes.append(_Process(process, ours))
-        self._buffers[part] = b""
-        self._selector.register(ours, selectors.EVENT_READ, part)
+        self._buffers[place] = b""
+        self._selector.register(ours, selectors.EVENT_READ, place)
+        part = place % self._plan.processes
         ours.sendall(orders.encode(Begin(self._plan, part, self._connect_seconds)))
 
     def _tell(self, order: Order) -> None:
@@ -233,7 +239,7 @@ class Coordinator:
             truth=gathering.truth,
             latency=latency,
             client=Client(
-                processes=plan.processes,
+                processes=len(self._modules),
                 lag_max=gathering.lag_max,
                 cpu=cpu,
                 bottleneck=bottleneck(cpu, gathering.slices, sum(each.unasked for each in done)),
@@ -243,6 +249,14 @@ class Coordinator:
             connecting=connecting,
             steps=self._search.steps,
         )
+
+
+def modules(plan: Plan) -> list[str]:
+    """Return what is run by each process; those that ask come first."""
+    names = ["loadtest.worker"] * plan.processes
+    if plan.wishes.driver == "trio-websocket":
+        names += ["loadtest.trio_frontends"] * plan.processes
+    return names
 
 
 def bottleneck(cpu: float, slices: Sequence[Slice], unasked: int) -> str:

@@ -6,6 +6,7 @@ part of the people and agents by their numbers.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ _CONNECTIONS_A_PROCESS: Final = 15_000
 _CONNECTIONS_A_SOURCE: Final = 20_000
 # How much longer than its deadline a reply may be on its way before the question is lost.
 _DRAIN_SECONDS: Final = 2.0
+# Of a question's time: what is left suffices for a connection that comes back.
+_THINKING_SHARE: Final = 0.7
 # A segment of this size makes a frontend that stopped reading noticeable at once.
 _SLOW_RECEIVE_BYTES: Final = 4_096
 
@@ -74,6 +77,11 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
     def drain_seconds(self) -> float:
         """How long answers may take to come after the last question."""
         return self.wishes.timeout + _DRAIN_SECONDS
+
+    @property
+    def longest_thought(self) -> float:
+        """How long a person thinks at most: who does not answer in time is another load."""
+        return _THINKING_SHARE * self.wishes.timeout
 
     def frontends_of(self, part: int) -> range:
         """Return the numbers of the people that this process has."""
@@ -143,6 +151,14 @@ def sources(scenario: Scenario, wishes: Wishes, targets: Sequence[Target]) -> tu
     if most <= _CONNECTIONS_A_SOURCE or any(each.ws.host != LOOPBACK for each in targets):
         return ()
     return tuple(f"127.0.0.{number}" for number in range(1, 2 + int(most / _CONNECTIONS_A_SOURCE)))
+
+
+def hello(plan: Plan, number: int) -> bytes:
+    """Return what the frontend of this number says first."""
+    message = {"type": "connect"}
+    if plan.wishes.protocol == "full":
+        message |= {"frontend_id": f"{plan.run}-{number}", "user": f"user-{number}"}
+    return json.dumps(message).encode()
 
 
 def conditions(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import random  # noqa: TID251 - chance with a seed
 import socket
 from collections.abc import Callable
-from typing import Final
 
-from loadtest import handshakes, messengers, requests, thinking
+from loadtest import handshakes, messengers, plans, requests, thinking
 from loadtest.agents import Agent, Pool
 from loadtest.dialing import Dialled, Joining, Line
 from loadtest.load import Load
@@ -18,9 +16,6 @@ from loadtest.people import Manner, Person
 from loadtest.places import Place
 from loadtest.plans import Plan
 from loadtest.requests import Template
-
-# Of a question's time: what is left suffices for a connection that comes back.
-_THINKING_SHARE: Final = 0.7
 
 
 class Population:
@@ -48,13 +43,15 @@ class Population:
         manner = Manner(
             thinking.parse(plan.scenario.think),
             self.chance,
-            _THINKING_SHARE * plan.wishes.timeout,
+            plan.longest_thought,
             plan.wishes.protocol == "full",
             b" " + b"x" * plan.scenario.payload if plan.scenario.payload else b"",
         )
         for number in plan.frontends_of(self._part):
             route = plan.frontend_route(number)
-            handshake = functools.partial(handshakes.frontend, route.place, hello(plan, number))
+            handshake = functools.partial(
+                handshakes.frontend, route.place, plans.hello(plan, number)
+            )
             turn = plan.turn(number)
             person = Person(self._load, route, handshake, manner, self.dialled, turn=turn)
             self.people.append(person)
@@ -87,7 +84,7 @@ class Population:
         plan = self._plan
         for number in plan.frontends_of(self._part):
             route = plan.frontend_route(number)
-            said = hello(plan, number)
+            said = plans.hello(plan, number)
             line = Line(
                 self._load,
                 route,
@@ -103,14 +100,6 @@ class Population:
         messenger = Messenger(self._load, sock, batches, 1, interval)
         self._load.add(messenger)
         self.messengers.append(messenger)
-
-
-def hello(plan: Plan, number: int) -> bytes:
-    """Return what the frontend of this number says first."""
-    message = {"type": "connect"}
-    if plan.wishes.protocol == "full":
-        message |= {"frontend_id": f"{plan.run}-{number}", "user": f"user-{number}"}
-    return json.dumps(message).encode()
 
 
 def _template(plan: Plan, place: Place, revision: str, session: bytes) -> Template:

@@ -175,8 +175,6 @@ class Worker:
         while people.pool.backlog and time.perf_counter() < end and not self._control.gone_away:
             load.run(_LOOK_SECONDS)
         load.drain()
-        for person in people.people:
-            person.leave()
         self._histogram.record(load.tally.take_seconds())
         tally = load.tally
         self._tell(
@@ -199,9 +197,11 @@ class Worker:
                 cpu=time.process_time(),
             )
         )
-        # Until the coordinator has heard it.
+        # Until everybody else is done: their questions are answered here, too.
         while not self._control.gone_away:
             load.run(_LONG_SECONDS)
+        for person in people.people:
+            person.leave()
 
     def _storm(self, _now: float) -> None:
         for person in self._people.people:

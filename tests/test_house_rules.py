@@ -39,6 +39,7 @@ TESTED_ELSEWHERE: Final = {
     "loadtest/peers.py": "the far ends: tests/loadtest/test_drivers.py",
     "loadtest/people.py": "a part of whole runs: tests/loadtest/test_coordinator.py",
     "loadtest/population.py": "a part of whole runs: tests/loadtest/test_coordinator.py",
+    "loadtest/trio_frontends.py": "a process that tests/loadtest/test_coordinator.py starts",
     "loadtest/worker.py": "a process that tests/loadtest/test_coordinator.py starts",
     "pool/connection.py": "a half of the pair that tests/pool/test_connections.py drives",
     "session/bus.py": "a contract",
