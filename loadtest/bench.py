@@ -13,14 +13,13 @@ import argparse
 import contextlib
 import gc
 import os
-import resource
 import shlex
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from loadtest import measures, report, requests, server
+from loadtest import descriptors, measures, report, requests, server
 from loadtest.handshakes import PeerError
 from loadtest.measures import Sample
 from loadtest.report import Row
@@ -29,8 +28,6 @@ from loadtest.server import Cores, Server, ServerError
 _PIPELINED: Final = 32
 _FAN_OUT: Final = 100
 _WATCHED: Final = 1_000
-# What a process needs beside its connections.
-_SPARE_DESCRIPTORS: Final = 500
 # Targets: rates are per second of CPU time, on one core.
 _ROUND_TRIPS: Final = 40_000
 _MESSAGES: Final = 120_000
@@ -193,14 +190,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _possible(frontends: int) -> int:
     """Return how many connections this process, and so the gateway, may have of these."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    possible = frontends
-    if hard != resource.RLIM_INFINITY:
-        possible = min(frontends, hard - _SPARE_DESCRIPTORS)
+    descriptors.allow_many()
+    possible = descriptors.connections(frontends)
     if possible < frontends:
-        print(f"{hard} descriptors a process: {possible} frontends instead of {frontends}")
+        print(f"descriptors suffice for {possible} frontends instead of {frontends}")
     return possible
 
 

@@ -2,7 +2,8 @@
 
 It reads what is wanted, starts a gateway if none is named, has the load made
 and the result shown. Exit status: 0 every question got its answer and every
-requirement holds, 1 not so, 2 wrongly used or the load could not be made.
+requirement holds, 1 not so, 2 wrongly used or the load could not be made. Ctrl-C
+ends the load early and reports what there is; a second one ends everything.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadtest import places, plans, server, thinking
+from loadtest import descriptors, places, plans, server, thinking
 from loadtest.coordinator import Coordinator, LoadError
 from loadtest.places import Target
 from loadtest.plans import Plan, Wishes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from loadtest.requirements import Requirement
 
 _USAGE: Final = 2
+_INTERRUPTED: Final = 130
 _DESCRIPTION: Final = """\
 Put a gateway under load, check every single answer, and say what it did.
 
@@ -66,13 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         targets = tuple(map(places.parse_target, given.target))
     except (ValueError, msgspec.MsgspecError) as error:
         parser.error(str(error))
+    descriptors.allow_many()
     try:
         result = _run(given.scenario, scenario, wishes, targets)
     except (LoadError, ServerError, OSError) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return _USAGE
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     return _show(result, given, wanted)
 
 

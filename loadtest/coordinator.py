@@ -82,6 +82,7 @@ class Coordinator:
         self._connected: dict[int, Connected] = {}
         self._selector = selectors.DefaultSelector()
         self._begun = 0.0
+        self._interrupted = False
         self._sampled_at = 0.0
         self._search = Search(plan.scenario.rate or 1.0)
 
@@ -97,12 +98,17 @@ class Coordinator:
             connecting = self._connect()
             self._begun = time.perf_counter()
             self._tell(Go())
-            if plan.scenario.seeks_limit:
-                self._seek()
+            try:
+                if plan.scenario.seeks_limit:
+                    self._seek()
+                    self._tell(Stop())
+                self._wait_for_those_who_ask()
+            except KeyboardInterrupt:
+                self._interrupted = True
                 self._tell(Stop())
-            # Who asks ends by itself, who only answers must not end before that.
-            self._listen(lambda: all(part in self._done for part in range(plan.processes)), None)
+                self._wait_for_those_who_ask()
             if len(self._processes) > plan.processes:
+                # Who only answers must not end before all who ask.
                 self._tell(Stop())
                 self._listen(lambda: len(self._done) == len(self._processes), None)
         return self._result(began, connecting)
@@ -211,6 +217,9 @@ class Coordinator:
                     if not self._slices(1)[0].in_flight:
                         break
 
+    def _wait_for_those_who_ask(self) -> None:
+        self._listen(lambda: all(part in self._done for part in range(self._plan.processes)), None)
+
     def _slices(self, count: int) -> list[Slice]:
         """Return the next so many slices."""
         known = len(self._gathering.slices)
@@ -228,6 +237,8 @@ class Coordinator:
         again = sum(each.asked_again for each in done)
         if plan.wishes.reask:
             conditions["asked again after a cut"] = str(again)
+        if self._interrupted:
+            conditions["interrupted"] = f"after {seconds:.0f} seconds"
         if plan.scenario.seeks_limit:
             conditions["highest rate that held"] = f"{self._search.knee:g} a second"
         cpu = max(gathering.cpu_seconds) / max(seconds, 1e-9)

@@ -14,12 +14,12 @@ from typing import Final
 
 import msgspec
 
-from loadtest import thinking
+from loadtest import descriptors, thinking
 from loadtest.dialing import Route
 from loadtest.places import LOOPBACK, Place, Target
 from loadtest.scenarios import Scenario
 
-# Open files are limited to 20,000 in many places; some are needed for other things.
+# What a gateway of one core is good for, and fewer where fewer files may be open.
 _CONNECTIONS_A_PROCESS: Final = 15_000
 # Linux lends 28,232 ports to one address and destination.
 _CONNECTIONS_A_SOURCE: Final = 20_000
@@ -131,7 +131,8 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
 
 def instances(scenario: Scenario) -> int:
     """Return how many gateways hold so many connections."""
-    return math.ceil((scenario.frontends + scenario.callers) / _CONNECTIONS_A_PROCESS)
+    most = descriptors.connections(_CONNECTIONS_A_PROCESS)
+    return math.ceil((scenario.frontends + scenario.callers) / most)
 
 
 def processes(scenario: Scenario, wishes: Wishes) -> int:

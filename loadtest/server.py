@@ -160,7 +160,12 @@ def _running(
     command: Sequence[str], core: int | None, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C is for the load, which lets this server answer to the end.
+        process_group=0,
     )
     try:
         if core is not None:

@@ -7,11 +7,14 @@ asks nothing and answers until it is told to stop.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random  # noqa: TID251 - how long somebody thinks
+import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 import trio
@@ -40,7 +43,7 @@ class People:
         self._thinking = thinking.parse(begin.plan.scenario.think)
         self._chance = random.Random(f"{begin.plan.wishes.seed} {begin.part}")
         self._dialling = trio.CapacityLimiter(_AT_ONCE)
-        self._missing = len(self._numbers)
+        self._missing = set(self._numbers)
         self._joined = trio.Event()
         self._last_refusal = ""
         self._refused_handshakes = 0
@@ -57,10 +60,11 @@ class People:
                 self._joined.set()
             with trio.move_on_after(self._connect_seconds):
                 await self._joined.wait()
-            there = len(self._numbers) - self._missing
+            there = len(self._numbers) - len(self._missing)
             refused, why = self._refused_handshakes, self._last_refusal
-            await self._tell(Connected(there, self._missing, refused, why))
-            await self._obey(nursery)
+            await self._tell(Connected(there, len(self._missing), refused, why))
+            with contextlib.suppress(trio.BrokenResourceError):
+                await self._obey(nursery)
             nursery.cancel_scope.cancel()
 
     async def _obey(self, nursery: trio.Nursery) -> None:
@@ -88,31 +92,31 @@ class People:
 
     async def _live(self, number: int) -> None:
         """Be one person, whatever happens to the connection."""
-        place = self._plan.frontend_route(number).place
-        joined = False
         while True:
             try:
-                async with self._dialling:
-                    opening = open_websocket(place.host, place.port, place.path, use_ssl=False)
-                    connection = await opening.__aenter__()
-            except (OSError, HandshakeError) as error:
+                await self._connected(number)
+            except* ConnectionClosed as closed:
+                # A frontend and its thoughts find out together; that is one refusal.
+                why = _reason(closed)
+                self._truth.refused[why] = self._truth.refused.get(why, 0) + 1
+            except* (OSError, HandshakeError, PeerError) as refused:
                 self._refused_handshakes += 1
-                self._last_refusal = str(error)
-            else:
-                try:
-                    await self._greet(connection, number)
-                    if not joined:
-                        joined = True
-                        self._missing -= 1
-                        if not self._missing:
-                            self._joined.set()
-                    await self._answer_all(connection, number)
-                except ConnectionClosed as closed:
-                    why = f"closed with {closed.reason.code if closed.reason else 'nothing'}"
-                    self._truth.refused[why] = self._truth.refused.get(why, 0) + 1
-                finally:
-                    await opening.__aexit__(None, None, None)
+                self._last_refusal = str(refused.exceptions[0])
             await trio.sleep(self._chance.uniform(0, _LONGEST_PAUSE_SECONDS))
+
+    async def _connected(self, number: int) -> None:
+        place = self._plan.frontend_route(number).place
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._dialling:
+                connection = await stack.enter_async_context(
+                    open_websocket(place.host, place.port, place.path, use_ssl=False)
+                )
+                await self._greet(connection, number)
+            if number in self._missing:
+                self._missing.discard(number)
+                if not self._missing:
+                    self._joined.set()
+            await self._answer_all(connection, number)
 
     async def _greet(self, connection: WebSocketConnection, number: int) -> None:
         await connection.send_message(plans.hello(self._plan, number).decode())
@@ -177,7 +181,22 @@ class People:
             self._lag = 0.0
 
     async def _tell(self, message: orders.Told) -> None:
-        await self._control.send_all(orders.encode(message))
+        # Who does not listen any more is about to end this process.
+        with contextlib.suppress(trio.BrokenResourceError):
+            await self._control.send_all(orders.encode(message))
+
+
+def _reason(closed: BaseExceptionGroup[ConnectionClosed]) -> str:
+    first = next(each for each in _leaves(closed))
+    return f"closed with {first.reason.code}" if first.reason else "the server closed"
+
+
+def _leaves(group: BaseExceptionGroup[ConnectionClosed]) -> Iterator[ConnectionClosed]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 async def _serve(control: socket.socket) -> None:
@@ -192,6 +211,8 @@ async def _serve(control: socket.socket) -> None:
 
 def main() -> None:
     """Be a process of the load."""
+    # Ctrl-C is the coordinator's: it tells everybody to stop, and hears what came of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     trio.run(_serve, socket.socket(fileno=sys.stdin.fileno()))
 
 

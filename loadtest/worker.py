@@ -7,6 +7,7 @@ ends when that does. It measures, and refuses to judge.
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import sys
 import time
@@ -264,6 +265,8 @@ class _Counted:
 
 def main() -> None:
     """Be a process of the load."""
+    # Ctrl-C is the coordinator's: it tells everybody to stop, and hears what came of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = Control(socket.socket(fileno=sys.stdin.fileno()))
     first = control.wait()
     assert isinstance(first, Begin)

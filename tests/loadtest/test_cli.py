@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,27 @@ def test_a_requirement_that_does_not_hold_makes_the_exit_status_1() -> None:
     with lying_server() as target:
         address = f"ws://{target.ws.authority},http://{target.mcp.authority}/mcp"
         assert cli.main(["baseline", *LITTLE, "--target", address, "--require", "p50<1us"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["selector", "trio-websocket"])
+def test_ctrl_c_ends_the_load_and_reports_what_there_is(driver: str) -> None:
+    command = [sys.executable, "-m", "loadtest", "soak", *LITTLE, "--duration", "1h"]
+    with subprocess.Popen(
+        [*command, "--driver", driver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("processes:"):
+                break
+        # The first line of progress.
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        told, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert "interrupted" in told
+    assert "Traceback" not in complaints
 
 
 @pytest.mark.slow
