@@ -58,7 +58,8 @@ def logarithmic(values: Iterable[float], name: Callable[[float], str]) -> Axis:
     """Return an axis of powers of ten around the values, which are greater than zero."""
     known = [value for value in values if value > 0] or [1.0]
     least, most = min(known), max(known) * 1.02
-    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    # One more on either side, for a logarithm is rounded.
+    powers = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
     around = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
     start = max((value for value in around if value <= least), default=around[0])
     end = min(value for value in around if value >= most and value > start)

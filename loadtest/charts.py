@@ -60,8 +60,8 @@ class Chart(NamedTuple):
             f"<small>{escape(note)}</small>{_legend(lines)}</figcaption>"
             f'<div class="plot" role="img" aria-label="{escape(self._aloud())}">'
             f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
-            f"{self._grid()}{shapes}</svg>{self._names() if self._known() else ''}{self._marked()}{self._strips(lines)}"
-            "</div></figure>\n"
+            f"{self._grid()}{shapes}</svg>{self._names()}{self._marked()}"
+            f"{self._strips(lines)}</div></figure>\n"
         )
 
     def _aloud(self) -> str:
