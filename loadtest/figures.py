@@ -69,6 +69,8 @@ def share(value: float | None) -> str:
         return UNKNOWN
     if 0 < abs(value) < 0.001:  # noqa: PLR2004 - would be 0.0%
         return f"{value * 100:.2g}%"
+    if value == 0:
+        return "0%"
     return f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"  # noqa: PLR2004 - as rates
 
 

@@ -31,7 +31,7 @@ from loadtest import figures
         (figures.size, 3 * 2**30, "3 GiB"),
         (figures.share, 0.014, "1.4%"),
         (figures.share, 0.00014, "0.014%"),
-        (figures.share, 0.0, "0.0%"),
+        (figures.share, 0.0, "0%"),
         (figures.share, 0.62, "62%"),
         (figures.share, -0.02, "-2.0%"),
     ],
