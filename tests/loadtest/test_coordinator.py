@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 import threading
 import time
@@ -149,9 +150,11 @@ def _delaying(sock: socket.socket, number: int, reply: bytes) -> None:
 
 
 def _failing(sock: socket.socket, number: int, reply: bytes) -> None:
-    result = reply.partition(b"\r\n\r\n")[2].replace(b'{"content"', b'{"isError": true, "content"')
-    wrong = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(result), result)
-    sock.sendall(wrong if number == 3 else reply)
+    if number == 3:
+        asked = json.loads(reply.partition(b"\r\n\r\n")[2])["id"]
+        refusal = {"content": [{"type": "text", "text": "not today"}], "isError": True}
+        reply = liar.response({"jsonrpc": "2.0", "id": asked, "result": refusal})
+    sock.sendall(reply)
 
 
 class _Crossing:
@@ -176,7 +179,7 @@ class _Crossing:
         (_delaying, {"late": 1}),
         (refusing, {"HTTP/1.1 503 Service Unavailable": 1}),
         (_cutting, {"the server closed the connection": 1}),
-        (_failing, {"1000000000003": 1}),
+        (_failing, {"not today": 1}),
     ],
 )
 def test_every_lie_is_seen(lie: Lie, found: dict[str, int]) -> None:
