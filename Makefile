@@ -14,7 +14,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 SOURCES := gateway session pool loadtest tests
 
-.PHONY: help install run test unit check bench clean lock docs test-servers
+.PHONY: help install run test unit check bench load clean lock docs test-servers
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ install-chromium:
 
 bench: $(DEV) ## measure the gateway on this machine
 	$(BIN)/python -m loadtest.bench $(ARGS)
+
+load: $(DEV) ## put a gateway under load; ARGS="peak --duration 30s" says which
+	$(BIN)/python -m loadtest $(or $(ARGS),baseline)
 
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,10 @@ def chosen(given: argparse.Namespace) -> tuple[Scenario, Wishes]:
         # So many callers and no rate: as fast as they get answers.
         changes["rate"] = None
     scenario = msgspec.structs.replace(scenario, **changes)
-    thinking.parse(scenario.think)
+    busy = plans.busy_callers(scenario)
+    if given.callers is None and scenario.callers < 2 * busy:
+        # Chance needs room, or questions wait for callers and not for the server.
+        scenario = msgspec.structs.replace(scenario, callers=math.ceil(2 * busy))
     if scenario.frontends < 1:
         raise ValueError("somebody has to be there: --frontends 1")
     if scenario.rate and not scenario.callers:

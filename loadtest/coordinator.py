@@ -28,6 +28,7 @@ _TICK_SECONDS: Final = 1.0
 _TELL_SECONDS: Final = 30.0
 #: What a process may be silent for before it is given up.
 _SILENCE_SECONDS: Final = 30.0
+_UNASKED: Final = "due, and never asked: no caller was free or connected"
 _BUSY: Final = 0.9
 _STALLED_SHARE: Final = 0.1
 # A shared machine takes that long to let anybody run again.
@@ -230,6 +231,9 @@ class Coordinator:
         plan, gathering = self._plan, self._gathering
         done = list(self._done.values())
         gathering.finish(done)
+        if unasked := sum(each.unasked for each in done):
+            # Whoever is to blame: what was promised to be asked was not.
+            gathering.truth.refused[_UNASKED] = unasked
         seconds = sum(each.seconds for each in gathering.slices)
         latency = gathering.whole.latency()
         connecting.refused = max(connecting.refused, sum(each.refused_handshakes for each in done))
@@ -242,6 +246,8 @@ class Coordinator:
         if plan.scenario.seeks_limit:
             conditions["highest rate that held"] = f"{self._search.knee:g} a second"
         cpu = max(gathering.cpu_seconds) / max(seconds, 1e-9)
+        # A limit is the server's only if the load was not at its own where it gave way.
+        busiest = max((each.cpu for each in gathering.slices), default=0.0)
         return Result(
             scenario=plan.name,
             began=began.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -253,7 +259,11 @@ class Coordinator:
                 processes=len(self._modules),
                 lag_max=gathering.lag_max,
                 cpu=cpu,
-                bottleneck=bottleneck(cpu, gathering.slices, sum(each.unasked for each in done)),
+                bottleneck=bottleneck(
+                    busiest if plan.scenario.seeks_limit else cpu,
+                    gathering.slices,
+                    too_few=plan.scenario.callers < plans.busy_callers(plan.scenario),
+                ),
             ),
             slices=gathering.slices,
             server=gathering.samples,
@@ -270,7 +280,7 @@ def modules(plan: Plan) -> list[str]:
     return names
 
 
-def bottleneck(cpu: float, slices: Sequence[Slice], unasked: int) -> str:
+def bottleneck(cpu: float, slices: Sequence[Slice], *, too_few: bool) -> str:
     """Return why the figures are the client's more than the server's; nothing when they are not."""
     reasons = []
     if cpu > _BUSY:
@@ -284,6 +294,6 @@ def bottleneck(cpu: float, slices: Sequence[Slice], unasked: int) -> str:
         reasons.append(
             f"in {len(stalled)} of {len(slices)} seconds its loop was late by more than the p99"
         )
-    if unasked:
-        reasons.append(f"{unasked:,} questions could not be asked in time: use more --callers")
+    if too_few:
+        reasons.append("questions waited for a free caller, not for the server: use more --callers")
     return "; ".join(reasons)

@@ -162,6 +162,11 @@ def hello(plan: Plan, number: int) -> bytes:
     return json.dumps(message).encode()
 
 
+def busy_callers(scenario: Scenario) -> float:
+    """Return how many callers wait for somebody who thinks, on average at the highest rate."""
+    return scenario.peak_rate * thinking.parse(scenario.think).mean
+
+
 def conditions(plan: Plan) -> Iterator[tuple[str, str]]:
     """Return what the load consists of, in the order in which to show it."""
     scenario, wishes = plan.scenario, plan.wishes

@@ -42,6 +42,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether the rate is raised until the server gives way.
     seeks_limit: bool = False
 
+    @property
+    def peak_rate(self) -> float:
+        """The highest rate of the plan; nothing without one."""
+        return (self.rate or 0.0) * max((factor for _, factor in self.shape), default=1.0)
+
     def of_size(self, users: int) -> Scenario:
         """Return the same load for so many users."""
         scale = users / self.frontends

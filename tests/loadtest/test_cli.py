@@ -38,6 +38,11 @@ def test_a_scenario_is_changed_by_what_is_given() -> None:
     assert (wishes.timeout, wishes.reask, wishes.processes) == (5, True, 2)
 
 
+def test_there_are_callers_enough_for_those_who_think() -> None:
+    assert _chosen("baseline", "--rate", "1000", "--think", "2s")[0].callers == 4000
+    assert _chosen("baseline", "--rate", "1000", "--callers", "7", "--think", "2s")[0].callers == 7
+
+
 def test_callers_without_a_rate_ask_as_soon_as_they_can() -> None:
     assert _chosen("baseline", "--callers", "8")[0].rate is None
     assert _chosen("baseline", "--callers", "8", "--rate", "5")[0].rate == 5

@@ -94,6 +94,12 @@ def test_think_time_is_no_latency(target: Target) -> None:
     assert result.latency.p50 < 250
 
 
+def test_too_few_callers_for_those_who_think_are_named(target: Target) -> None:
+    result = loaded(small_plan(target, think="const:300ms", callers=4))
+    assert result.truth.failures == 0
+    assert "use more --callers" in result.client.bottleneck
+
+
 class _Hurried:
     """Refuses what goes beyond so many questions in any second."""
 
@@ -232,22 +238,33 @@ def test_nobody_there_is_said_with_its_reason() -> None:
         coordinator.Coordinator(plan, [], None, connect_seconds=0.2).run()
 
 
+def test_what_could_not_be_asked_is_no_success() -> None:
+    """Its callers wait for a server that answers nothing, and more questions are due."""
+    silent = Wishes(processes=1, timeout=0.3, era="modern", arrivals="even")
+    with lying_server(lambda _sock, _number, _reply: None) as target:
+        plan = small_plan(target, wishes=silent, rate=20.0, callers=2, duration=0.5)
+        truth = loaded(plan).truth
+    assert (truth.asked, truth.lost) == (2, 2)
+    assert list(truth.refused.values()) in ([7], [8])
+    assert "never asked" in str(truth.refused)
+
+
 @pytest.mark.parametrize(
-    ("cpu", "lag", "unasked", "said"),
+    ("cpu", "lag", "too_few", "said"),
     [
-        (0.5, 1.0, 0, ""),
-        (0.95, 1.0, 0, "95% of its core"),
-        (0.5, 40.0, 0, "late by more than the p99"),
-        (0.5, 1.0, 3, "use more --callers"),
+        (0.5, 1.0, False, ""),
+        (0.95, 1.0, False, "95% of its core"),
+        (0.5, 40.0, False, "late by more than the p99"),
+        (0.5, 1.0, True, "use more --callers"),
     ],
 )
 def test_a_client_that_was_the_limit_says_so(
-    cpu: float, lag: float, unasked: int, said: str
+    cpu: float, lag: float, said: str, *, too_few: bool
 ) -> None:
     one = Slice(
         at=0, seconds=1, asked=1, answered=1, failed=0, in_flight=0, p50=1, p99=20, max=20,
         frames=1, lag=lag, cpu=cpu,
     )  # fmt: skip
-    told = coordinator.bottleneck(cpu, [one] * 20, unasked)
+    told = coordinator.bottleneck(cpu, [one] * 20, too_few=too_few)
     assert said in told
     assert bool(said) == bool(told)

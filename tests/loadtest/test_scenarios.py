@@ -12,10 +12,9 @@ from loadtest.scenarios import SCENARIOS
 def test_a_scenario_has_somebody_to_ask_and_enough_who_ask(name: str) -> None:
     scenario = SCENARIOS[name]
     mean = thinking.parse(scenario.think).mean
-    peak = (scenario.rate or 0) * max((factor for _, factor in scenario.shape), default=1)
     assert scenario.frontends > 0
     # In flight are so many on average; as many again is room for chance.
-    assert scenario.callers >= 2 * peak * mean
+    assert scenario.callers >= 2 * scenario.peak_rate * mean
     assert (scenario.callers > 0) != (scenario.messages > 0)
 
 
