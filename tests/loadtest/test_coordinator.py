@@ -224,7 +224,7 @@ def test_a_stall_shows_in_the_latency_of_all_who_were_to_ask_meanwhile() -> None
         plan = small_plan(target, wishes=wishes, callers=2, rate=50.0, duration=2.0)
         result = loaded(plan)
     assert result.truth.failures == 0
-    assert result.latency.count == 99 + (result.latency.count == 100)
+    assert result.latency.count in (99, 100)
     assert result.latency.p90 > 500
     assert result.latency.p99 > 800
 
