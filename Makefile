@@ -15,7 +15,7 @@ DEV := $(VENV)/.dev
 COMPILED := build/compiled/.done
 SOURCES := gateway session pool loadtest tests
 
-.PHONY: help install run test unit check bench clean compare compiled lock docs test-servers
+.PHONY: help install run test unit check bench clean compare compiled load lock docs test-servers
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ bench: $(COMPILED) ## measure the gateway, compiled, on this machine
 
 compare: $(COMPILED) ## measure it, compiled, beside references in Go and Python; needs Go
 	$(BIN)/python -m loadtest.compare --gateway "build/compiled/bin/frontend-router" $(ARGS)
+
+load: $(DEV) ## put a gateway under load; ARGS="peak --duration 30s" says which
+	$(BIN)/python -m loadtest $(or $(ARGS),baseline)
 
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table

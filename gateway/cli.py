@@ -1,4 +1,4 @@
-"""The command line: ``frontend-router [serve] | ask | answer | check``.
+"""The command line: ``frontend-router [serve] | ask | answer | check | loadtest``.
 
 It reads arguments, says what is wrong with them, and hands over; what the
 commands do is elsewhere. It refuses names it does not know, with the nearest
@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "ask": "Ask people a question, as an agent would.",
     "answer": "Answer questions in this terminal.",
     "check": "See whether the settings are good and say what they mean.",
+    "loadtest": "Put a gateway under load and check every answer.",
 }
 _DESCRIPTION: Final = """\
 The gateway through which AI agents reach people: an agent calls the MCP tool
@@ -40,7 +41,8 @@ examples:
   frontend-router serve --help                     every setting
   frontend-router check --config gateway.toml      what would be served, in words
   frontend-router ask "Ship it?" --choice yes --choice no
-  frontend-router answer                           an inbox in this terminal"""
+  frontend-router answer                           an inbox in this terminal
+  frontend-router loadtest baseline                how it does with 1,000 people"""
 _SETTINGS_EPILOG: Final = """\
 Every setting is also an environment variable (FRONTEND_ROUTER_WS_PORT=9000) and
 a line of a TOML file (ws_port = 9000; under [connections]: maximum = 1000). A
@@ -54,6 +56,8 @@ class UsageError(ValueError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit status: 0 well, 1 failed, 2 wrongly used."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["loadtest"]:
+        return _load_test(given[1:])
     try:
         return _run(_read(_with_command(given)))
     except (SettingsError, UsageError) as error:
@@ -99,6 +103,16 @@ def _run(options: argparse.Namespace) -> int:
         status = app.serve(settings)
     except OSError as error:
         return _complain(error.args[-1], _FAILED)
+    return status
+
+
+def _load_test(arguments: Sequence[str]) -> int:
+    # Not at the top, and by its name: a gateway needs none of it.
+    try:
+        program = importlib.import_module("loadtest.cli")
+    except ModuleNotFoundError as error:
+        return _complain(f"{error}: pip install 'frontend-router[loadtest]'", _FAILED)
+    status: int = program.main(arguments)
     return status
 
 

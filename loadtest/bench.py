@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from loadtest import measures, report, requests, server
+from loadtest import descriptors, measures, report, requests, server
+from loadtest.handshakes import PeerError
 from loadtest.measures import Sample
-from loadtest.peers import PeerError
 from loadtest.report import Row
 from loadtest.server import Cores, Server, ServerError
 
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(
         given.seconds,
         given.runs,
-        server.possible_connections(given.frontends),
+        descriptors.possible(given.frontends),
         given.idle_seconds,
         cores,
         given.against,

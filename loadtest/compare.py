@@ -34,10 +34,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from loadtest import drivers, measures, reference, report, requests, server
+from loadtest import descriptors, drivers, measures, reference, report, requests, server
+from loadtest.handshakes import PeerError
 from loadtest.load import opened_load
 from loadtest.measures import Sample
-from loadtest.peers import PeerError
 from loadtest.reference import BuildError
 from loadtest.server import Cores, Server, ServerError
 
@@ -319,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(
         given.seconds,
         given.rounds,
-        server.possible_connections(given.frontends),
+        descriptors.possible(given.frontends),
         # In the order of the table, and each once.
         [engine for engine in reference.ENGINES if engine in (given.only or TARGETS)],
         cores,

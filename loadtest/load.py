@@ -1,47 +1,33 @@
 """The loop that drives connections under load, and what it counts.
 
-It knows nothing of what they say: that is `loadtest.drivers`.
+It knows nothing of what they say: that is the peers' own business.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import heapq
+import itertools
+import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from loadtest import requests
-from pool.polling import READ, WRITE, open_selector
+from loadtest.tally import Tally
+from pool.polling import READ, WRITE, Selector, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
 # How many sockets are looked at between two looks at the clock.
 _EVENTS: Final = 1024
+_SELECTABLE: Final = 1024
 _DRAIN_TURN_SECONDS: Final = 0.05
-
-
-@dataclasses.dataclass(slots=True)
-class Tally:
-    """What happened; all of it since the window was opened, but the failures since the start."""
-
-    answered: int = 0
-    frames: int = 0
-    seconds: list[float] = dataclasses.field(default_factory=list)
-    streamed: int = 0
-    #: An answer to another question than the one that was asked.
-    crossed: int = 0
-    #: Refused, or a connection that the server closed.
-    refused: int = 0
-    #: Asked and never answered; known when the load is over.
-    lost: int = 0
-    first_refusal: bytes = b""
-
-    @property
-    def failures(self) -> int:
-        """How often the server did not do what it was asked."""
-        return self.crossed + self.refused + self.lost
+# Tokens of one process before they would be those of the next: a day at 100,000 a second.
+_TOKENS: Final = 10_000_000_000
+# Below this the selector's millisecond is too coarse to be on time.
+_SHORT_SECONDS: Final = 0.002
 
 
 class Peer(Protocol):
@@ -55,27 +41,61 @@ class Peer(Protocol):
     def owed(self) -> int:
         """Return how many replies are still to come."""
 
+    def gone(self, why: bytes) -> bool:
+        """Take leave of the connection; return whether the server is to blame.
+
+        Whoever opens another one does so here, or from a timer.
+        """
+
 
 class Load:
-    """The loop. Peers are added before it runs; everything happens inside `run` and `drain`."""
+    """The loop. Everything happens inside `run` and `drain`.
 
-    def __init__(self, drain_seconds: float = 5.0) -> None:
+    ``part`` is the number of this load among those that share a server: tokens
+    of different parts differ.
+    """
+
+    def __init__(self, drain_seconds: float = 5.0, part: int = 0) -> None:
         self._drain_seconds = drain_seconds
         self.tally = Tally()
         self.asking = False
         self.cpu_share = 0.0
+        #: The longest turn, or the most by which a timer was late, until somebody resets it.
+        self.lag = 0.0
         self.peers: list[Peer] = []
         self._by_number: dict[int, Peer] = {}
         self._outboxes: dict[int, bytes] = {}
         self._selector = open_selector()
-        self._next_token = requests.FIRST_TOKEN
+        self._next_token = requests.FIRST_TOKEN + part * _TOKENS
+        self._timers: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = itertools.count()
+        self._stopped = False
 
     def add(self, peer: Peer) -> None:
         """Drive this connection from now on."""
-        peer.sock.settimeout(0)
         self.peers.append(peer)
+        self.drive(peer)
+
+    def drive(self, peer: Peer) -> None:
+        """Drive the connection that this peer has now; its owner keeps the peer."""
+        peer.sock.settimeout(0)
         self._by_number[peer.sock.fileno()] = peer
         self._selector.register(peer.sock.fileno(), READ)
+
+    def release(self, sock: socket.socket) -> None:
+        """Drive this connection no more; nobody is told, and what was not sent is dropped."""
+        number = sock.fileno()
+        if self._by_number.pop(number, None) is not None:
+            self._outboxes.pop(number, None)
+            self._selector.unregister(number)
+
+    def at(self, when: float, call: Callable[[float], None]) -> None:
+        """Call with the time, at a time of `time.perf_counter`; it cannot be taken back."""
+        heapq.heappush(self._timers, (when, next(self._order), call))
+
+    def stop(self) -> None:
+        """Let `run` return at the end of this turn."""
+        self._stopped = True
 
     def token(self) -> bytes:
         """Return a token that nobody else in this load has."""
@@ -97,8 +117,12 @@ class Load:
             self.refused(sock, str(error).encode())
             return
         if sent < len(data):
-            self._outboxes[number] = data[sent:]
-            self._selector.modify(number, READ | WRITE)
+            self.send_later(sock, data[sent:])
+
+    def send_later(self, sock: socket.socket, data: bytes) -> None:
+        """Send when the socket takes it: when it is connected, if it is not yet."""
+        self._outboxes[sock.fileno()] = data
+        self._selector.modify(sock.fileno(), READ | WRITE)
 
     def receive(self, sock: socket.socket) -> bytes | None:
         """Return what has arrived, or ``None`` when that is nothing, or the end."""
@@ -115,22 +139,23 @@ class Load:
         return None
 
     def refused(self, sock: socket.socket, why: bytes) -> None:
-        """Count a peer that the server did not serve, and drive it no more."""
-        self.tally.refused += 1
-        self.tally.first_refusal = self.tally.first_refusal or why[:300]
-        number = sock.fileno()
-        if self._by_number.pop(number, None) is not None:
-            self._selector.unregister(number)
+        """Tell a peer that the server serves it no more, count that, and drive it no more."""
+        peer = self._by_number.get(sock.fileno())
+        if peer is not None:
+            self.release(sock)
+            if peer.gone(why):
+                self.tally.refuse(why)
 
     def run(self, seconds: float) -> float:
-        """Drive everybody for this long; return how long it took."""
+        """Drive everybody for this long, or until `stop`; return how long it took."""
+        self._stopped = False
         begun, cpu = time.perf_counter(), time.process_time()
         end = begun + seconds
         now = begun
-        while now < end:
+        while now < end and not self._stopped:
             self._turn(end - now)
             now = time.perf_counter()
-        self.cpu_share = (time.process_time() - cpu) / (now - begun)
+        self.cpu_share = (time.process_time() - cpu) / max(now - begun, 1e-9)
         return now - begun
 
     def open_window(self) -> None:
@@ -142,32 +167,66 @@ class Load:
         """Ask no more, and wait (bounded) for what is still owed; what never comes is lost."""
         self.asking = False
         end = time.perf_counter() + self._drain_seconds
-        # Who was refused has been counted.
-        served = self._by_number.values()
-        while any(peer.owed() for peer in served) and time.perf_counter() < end:
+        while self.owed() and time.perf_counter() < end:
             self._turn(_DRAIN_TURN_SECONDS)
-        self.tally.lost += sum(peer.owed() for peer in served)
+        self.tally.lost += self.owed()
+
+    def owed(self) -> int:
+        """Return how many replies are still to come, to everybody."""
+        return sum(peer.owed() for peer in self.peers)
 
     def close(self) -> None:
         """Leave."""
-        for peer in self.peers:
+        for peer in (*self.peers, *self._by_number.values()):
             peer.sock.close()
         self._selector.close()
 
     def _turn(self, seconds: float) -> None:
+        if self._timers:
+            seconds = min(seconds, max(0.0, self._timers[0][0] - time.perf_counter()))
+            if 0 < seconds < _SHORT_SECONDS:
+                _nap(self._selector, seconds)
+                seconds = 0
         by_number = self._by_number
-        for number, events in self._selector.poll(seconds, _EVENTS):
+        ready = self._selector.poll(seconds, _EVENTS)
+        begun = time.perf_counter()
+        for number, events in ready:
             if events & WRITE:
                 self._flush(number)
             if events != WRITE and (peer := by_number.get(number)) is not None:
                 peer.ready()
+        if self._timers:
+            self._fire(begun)
+        self.lag = max(self.lag, time.perf_counter() - begun)
+
+    def _fire(self, begun: float) -> None:
+        timers = self._timers
+        if timers[0][0] < begun:
+            self.lag = max(self.lag, begun - timers[0][0])
+        # What a timer arms for at once waits for the next turn: sockets have theirs in between.
+        now = time.perf_counter()
+        while timers and timers[0][0] <= now:
+            heapq.heappop(timers)[2](now)
 
     def _flush(self, number: int) -> None:
+        peer = self._by_number.get(number)
+        if peer is None:
+            # Released in this very turn.
+            return
         data = self._outboxes.pop(number, b"")
         self._selector.modify(number, READ)
-        peer = self._by_number.get(number)
-        if data and peer is not None:
+        if data:
             self.send(peer.sock, data)
+
+
+def _nap(selector: Selector, seconds: float) -> None:
+    """Wait until somebody is ready, or this long, to the microsecond where possible.
+
+    epoll counts in milliseconds and select in microseconds, and what watches sockets can
+    itself be selected. It was opened early: select ends at 1,024.
+    """
+    if selector.fileno() < _SELECTABLE:
+        select.select((selector,), (), (), seconds)
 
 
 @contextlib.contextmanager

@@ -8,72 +8,91 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+from loadtest.places import Place
 
 HANDSHAKE: Final = "2025-11-25"
 MODERN: Final = "2026-07-28"
 
 #: As long as every token, so that lengths can be written down in advance.
-FIRST_TOKEN: Final = 1_000_000_000
+FIRST_TOKEN: Final = 1_000_000_000_000
 
 # RFC 6455 wants an unpredictable key to protect proxies from browsers. Between
 # two programs of one machine a key of zeros is as good, and costs this side nothing.
 _MASK: Final = bytes(4)
-_PLACE: Final = str(FIRST_TOKEN)
+#: Where a token will stand.
+PLACE: Final = str(FIRST_TOKEN)
+_META: Final = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientInfo": {"name": "loadtest", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 
-UPGRADE: Final = (
-    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+_UPGRADE: Final = (
+    b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 
-class Template(NamedTuple):
-    """A request with two gaps for the token: its JSON-RPC id, and the question."""
+class Template:
+    """A request with gaps for the token: its JSON-RPC id, the question, perhaps a key."""
 
-    start: bytes
-    middle: bytes
-    end: bytes
+    def __init__(self, request: bytes) -> None:
+        self._form = request.replace(b"%", b"%%").replace(PLACE.encode(), b"%b")
+        self._gaps = request.count(PLACE.encode())
 
     def fill(self, token: bytes) -> bytes:
         """Return the request that asks ``token``."""
-        return b"%b%b%b%b%b" % (self.start, token, self.middle, token, self.end)
+        return self._form % ((token,) * self._gaps)
+
+
+def upgrade(place: Place) -> bytes:
+    """Return the request that makes a connection a frontend's."""
+    return _UPGRADE % (place.path.encode(), place.authority.encode())
 
 
 def ask_template(
-    port: int, revision: str, session: bytes = b"", arguments: Mapping[str, object] | None = None
+    place: Place,
+    revision: str,
+    session: bytes = b"",
+    arguments: Mapping[str, object] | None = None,
 ) -> Template:
     """Return the whole HTTP request of an `ask_user` call, as ``revision`` wants it.
 
     Without a session a caller of the handshake era is one that never said
-    `initialize`, which simple servers take.
+    `initialize`, which simple servers take. `PLACE` in an argument becomes the
+    token, too.
     """
     params: dict[str, object] = {
         "name": "ask_user",
-        "arguments": {"question": _PLACE, "timeout_seconds": 60, **(arguments or {})},
+        "arguments": {"question": PLACE, "timeout_seconds": 60, **(arguments or {})},
     }
     headers = {b"MCP-Protocol-Version": revision.encode()}
     if revision == MODERN:
-        params["_meta"] = {
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
+        params["_meta"] = _META
         headers |= {b"Mcp-Method": b"tools/call", b"Mcp-Name": b"ask_user"}
     elif session:
         headers[b"Mcp-Session-Id"] = session
     message = {"jsonrpc": "2.0", "id": FIRST_TOKEN, "method": "tools/call", "params": params}
-    start, middle, end = post(port, message, headers).split(_PLACE.encode())
-    return Template(start, middle, end)
+    return Template(post(place, message, headers))
 
 
-def post(port: int, message: Mapping[str, object], headers: Mapping[bytes, bytes]) -> bytes:
-    """Return a POST to ``/mcp`` as a caller sends it that takes JSON and streams."""
+def list_tools(place: Place) -> bytes:
+    """Return the request with which a caller of the modern era begins: what is there?"""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": _META}}
+    headers = {b"MCP-Protocol-Version": MODERN.encode(), b"Mcp-Method": b"tools/list"}
+    return post(place, message, headers)
+
+
+def post(place: Place, message: Mapping[str, object], headers: Mapping[bytes, bytes]) -> bytes:
+    """Return a POST to a caller's place as one sends it that takes JSON and streams."""
     body = json.dumps(message, separators=(",", ":")).encode()
     extra = b"".join(b"%b: %b\r\n" % header for header in headers.items())
     return (
-        b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+        b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n"
         b"Accept: application/json, text/event-stream\r\n%bContent-Length: %d\r\n\r\n%b"
-        % (port, extra, len(body), body)
+        % (place.path.encode(), place.authority.encode(), extra, len(body), body)
     )
 
 
@@ -83,7 +102,9 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
     first = 0x80 | opcode
     if length < 126:  # noqa: PLR2004 - RFC 6455 section 5.2
         return b"%c%c%b%b" % (first, 0x80 | length, _MASK, payload)
-    return b"%c\xfe%b%b%b" % (first, length.to_bytes(2, "big"), _MASK, payload)
+    if length < 1 << 16:
+        return b"%c\xfe%b%b%b" % (first, length.to_bytes(2, "big"), _MASK, payload)
+    return b"%c\xff%b%b%b" % (first, length.to_bytes(8, "big"), _MASK, payload)
 
 
 def answer(request_id: bytes, text: bytes) -> bytes:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import resource
 import shlex
 import signal
 import socket
@@ -24,8 +23,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
-# What a process needs beside its connections.
-_SPARE_DESCRIPTORS: Final = 500
 GATEWAY: Final = (sys.executable, "-m", "gateway")
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
@@ -61,17 +58,6 @@ def choose_cores() -> Cores:
     return Cores(usable[0], usable[-1]) if len(usable) > 1 else Cores(None, None)
 
 
-def possible_connections(wanted: int) -> int:
-    """Allow this process, and so its servers, all descriptors; return how many it can have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard == resource.RLIM_INFINITY or wanted <= hard - _SPARE_DESCRIPTORS:
-        return wanted
-    possible = hard - _SPARE_DESCRIPTORS
-    print(f"{hard} descriptors a process: {possible} connections instead of {wanted}")
-    return possible
-
-
 class Server:
     """A process that serves, and its ports."""
 
@@ -79,6 +65,8 @@ class Server:
         self.process = process
         self.ws_port = ws_port
         self.mcp_port = mcp_port
+        #: 0 where there is none.
+        self.monitoring_port = 0
         self.start_seconds = 0.0
         #: How the gateway says that it runs; another server says nothing.
         self.compiled: bool | None = None
@@ -149,7 +137,8 @@ def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> 
             raise ServerError("the gateway did not start:\n" + "".join(log.newest))
         server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
         server.compiled = log.started_event["compiled"]
-        _wait_until_ready(log.started_event["monitoring_port"])
+        server.monitoring_port = log.started_event["monitoring_port"]
+        _wait_until_ready(server.monitoring_port)
         server.start_seconds = time.perf_counter() - begun
         yield server
 
@@ -174,7 +163,12 @@ def _running(
     command: Sequence[str], core: int | None, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.STDOUT,
+        # Ctrl-C is for the load, which lets this server answer to the end.
+        process_group=0,
     )
     try:
         if core is not None:

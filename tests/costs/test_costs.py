@@ -24,6 +24,7 @@ import gateway
 from gateway.app import Gateway
 from gateway.settings import Settings
 from loadtest import requests
+from loadtest.places import mcp_place, ws_place
 from session import MemorySettings
 
 _ROOT: Final = str(Path(gateway.__file__).parents[1])
@@ -120,14 +121,14 @@ async def served_peers() -> AsyncIterator[Peers]:
 
 
 async def _introduce(peers: Peers, ws_port: int, mcp_port: int) -> None:
-    await peers.frontend.send_all(requests.UPGRADE % ws_port)
+    await peers.frontend.send_all(requests.upgrade(ws_place(ws_port)))
     assert b" 101 " in await peers.frontend.receive_some()
     await peers.frontend.send_all(requests.frame(b'{"type":"connect","frontend_id":"f"}'))
     assert b"connect_ack" in await peers.frontend.receive_some()
-    await peers.caller.send_all(requests.post(mcp_port, INITIALIZE, {}))
+    await peers.caller.send_all(requests.post(mcp_place(mcp_port), INITIALIZE, {}))
     session = re.search(rb"Mcp-Session-Id: (\w+)", await peers.caller.receive_some())
     assert session is not None
-    template = requests.ask_template(mcp_port, requests.HANDSHAKE, session[1])
+    template = requests.ask_template(mcp_place(mcp_port), requests.HANDSHAKE, session[1])
     peers.request = template.fill(b"%d" % requests.FIRST_TOKEN)
 
 

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadtest import drivers, peers, requests
-from loadtest.drivers import Caller, Frontend, Messenger
+from loadtest import drivers, requests
+from loadtest.callers import Caller
+from loadtest.frontends import Frontend
+from loadtest.handshakes import PeerError
 from loadtest.load import Load
+from loadtest.messengers import Messenger
+from loadtest.places import mcp_place
 from tests.live.process import GatewayProcess, running_gateway
 
 # Long enough for what is already in a socket.
 MOMENT = 0.01
-TEMPLATE = requests.ask_template(8081, requests.MODERN)
+TEMPLATE = requests.ask_template(mcp_place(8081), requests.MODERN)
 
 
 @pytest.fixture
@@ -163,7 +167,7 @@ def test_a_refusal_ends_the_caller_and_is_counted_once(
     load.run(MOMENT)
     load.drain()
     assert (load.tally.refused, load.tally.failures) == (1, 1)
-    assert load.tally.first_refusal.startswith(reply or b"the server closed")
+    assert load.tally.first_refusal.startswith(reply.rstrip() or b"the server closed")
 
 
 def test_a_frontend_answers_each_question_with_itself_in_one_write(
@@ -304,5 +308,5 @@ def test_an_answer_that_no_frontend_gives_is_lost(load: Load, gateway: GatewayPr
 def test_a_server_that_is_none_stops_the_load_before_it_begins(
     load: Load, gateway: GatewayProcess
 ) -> None:
-    with pytest.raises(peers.PeerError, match="no upgrade"):
+    with pytest.raises(PeerError, match="no upgrade"):
         drivers.add_frontends(load, gateway.mcp_port, 1)

@@ -10,6 +10,9 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from loadtest import requests
+from loadtest.places import mcp_place
+
+PLACE = mcp_place(8081)
 
 
 def _read(request: bytes) -> tuple[dict[str, str], dict[str, Any]]:
@@ -22,26 +25,26 @@ def _read(request: bytes) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def test_a_modern_question_says_in_its_headers_what_it_says_in_its_body() -> None:
-    template = requests.ask_template(8081, requests.MODERN, arguments={"delivery": "all"})
-    headers, message = _read(template.fill(b"1234567890"))
-    assert message["id"] == 1234567890
+    template = requests.ask_template(PLACE, requests.MODERN, arguments={"delivery": "all"})
+    headers, message = _read(template.fill(b"1234567890123"))
+    assert message["id"] == 1234567890123
     arguments = message["params"]["arguments"]
-    assert arguments == {"question": "1234567890", "timeout_seconds": 60, "delivery": "all"}
+    assert arguments == {"question": "1234567890123", "timeout_seconds": 60, "delivery": "all"}
     assert headers["mcp-protocol-version"] == "2026-07-28"
     assert (headers["mcp-method"], headers["mcp-name"]) == ("tools/call", "ask_user")
     assert message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] == "2026-07-28"
 
 
 def test_a_question_of_the_handshake_era_names_its_session() -> None:
-    template = requests.ask_template(8081, requests.HANDSHAKE, b"abc")
-    headers, message = _read(template.fill(b"1234567890"))
+    template = requests.ask_template(PLACE, requests.HANDSHAKE, b"abc")
+    headers, message = _read(template.fill(b"1234567890123"))
     assert headers["mcp-session-id"] == "abc"
     assert headers["host"] == "127.0.0.1:8081"
     assert "_meta" not in message["params"]
 
 
 def test_who_never_initialized_names_no_session() -> None:
-    headers, _ = _read(requests.ask_template(8081, requests.HANDSHAKE).fill(b"1234567890"))
+    headers, _ = _read(requests.ask_template(PLACE, requests.HANDSHAKE).fill(b"1234567890123"))
     assert "mcp-session-id" not in headers
 
 

@@ -19,7 +19,8 @@ import socket, sys
 sum(range(3_000_000))
 listeners = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[1:]]
 listeners[0].accept()
-socket.socketpair()[0].recv(1)
+ends = socket.socketpair()
+ends[0].recv(1)
 """
 
 

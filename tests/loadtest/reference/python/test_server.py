@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from loadtest import peers, reference, requests
+from loadtest.handshakes import frame_end, payload_start
 from loadtest.reference import BuildError
 from loadtest.server import Cores, Server
 
@@ -57,8 +58,12 @@ class Person:
 
     def hear(self) -> dict[str, Any]:
         """Return the next message."""
-        payload, self._unread = peers.read_frame(self._sock, self._unread)
-        message: dict[str, Any] = json.loads(payload)
+        while not 0 < (end := frame_end(self._unread, 0)) <= len(self._unread):
+            data = self._sock.recv(65536)
+            assert data, "the server closed the connection"
+            self._unread += data
+        payload, self._unread = self._unread[:end], self._unread[end:]
+        message: dict[str, Any] = json.loads(payload[payload_start(payload, 0) :])
         return message
 
     def shown(self, question: str) -> str:

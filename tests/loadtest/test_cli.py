@@ -1,0 +1,172 @@
+"""The command line: what it refuses in words, and whole runs through it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway import cli as gateway_cli
+from loadtest import cli
+from loadtest.plans import Wishes
+from loadtest.result import Result, Step, Truth
+from loadtest.scenarios import Scenario
+from tests.loadtest.example import result
+from tests.loadtest.liar import lying_server
+from tests.loadtest.test_coordinator import refusing
+
+LITTLE = ["--users", "20", "--callers", "6", "--rate", "40", "--duration", "1", "--think", "0"]
+
+
+def _chosen(*arguments: str) -> tuple[Scenario, Wishes]:
+    return cli.chosen(cli._parser().parse_args(arguments))
+
+
+def test_a_scenario_is_changed_by_what_is_given() -> None:
+    scenario, wishes = _chosen(
+        *("baseline", "--users", "100", "--rate", "7", "--think", "exp:1s", "--duration", "2m"),
+        *("--source", "127.0.0.2,127.0.0.3", "--timeout", "5s", "--reask", "--processes", "2"),
+    )
+    assert (scenario.frontends, scenario.callers, scenario.rate) == (100, 50, 7)
+    assert (scenario.think, scenario.duration) == ("exp:1s", 120)
+    assert wishes.sources == ("127.0.0.2", "127.0.0.3")
+    assert (wishes.timeout, wishes.reask, wishes.processes) == (5, True, 2)
+
+
+def test_there_are_callers_enough_for_those_who_think() -> None:
+    assert _chosen("baseline", "--rate", "1000", "--think", "2s")[0].callers == 4000
+    assert _chosen("baseline", "--rate", "1000", "--callers", "7", "--think", "2s")[0].callers == 7
+
+
+def test_callers_without_a_rate_ask_as_soon_as_they_can() -> None:
+    assert _chosen("baseline", "--callers", "8")[0].rate is None
+    assert _chosen("baseline", "--callers", "8", "--rate", "5")[0].rate == 5
+    assert _chosen("find-limit", "--callers", "8")[0].rate == 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "which scenario?"),
+        (["baselin"], "invalid choice"),
+        (["baseline", "--think", "soon"], "no think time"),
+        (["baseline", "--frontends", "0"], "somebody has to be there"),
+        (["baseline", "--callers", "0", "--rate", "1"], "somebody who asks"),
+        (["storm", "--driver", "trio-websocket"], "only answers"),
+        (["baseline", "--rate", "0"], "invalid"),
+        (["baseline", "--processes", "0"], "invalid"),
+        (["baseline", "--users", "-1"], "invalid"),
+        (["baseline", "--duration", "long"], "invalid"),
+        (["baseline", "--target", "ws://here"], "two or three addresses"),
+        (["baseline", "--require", "p99 is good"], "p99 is good"),
+        (["--compare", "/no/a", "/no/b"], "/no/a"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--list"]) == 0
+    assert "find-limit" in capsys.readouterr().out
+
+
+def test_two_results_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other, newer = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
+    one.write_bytes(msgspec.json.encode(result()))
+    other.write_bytes(msgspec.json.encode(result()))
+    assert cli.main(["--compare", str(one), str(other)]) == 0
+    assert "p99" in capsys.readouterr().out
+    newer.write_bytes(msgspec.json.encode(msgspec.structs.replace(result(), format=99)))
+    with pytest.raises(SystemExit):
+        cli.main(["--compare", str(one), str(newer)])
+    assert "format 99" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("truth", "steps", "failed"),
+    [
+        (Truth(asked=1, answered=1), 0, False),
+        (Truth(asked=1, refused={"no": 1}), 0, True),
+        (Truth(asked=1, refused={"no": 1}), 1, False),
+        (Truth(asked=1, crossed=1), 1, True),
+    ],
+)
+def test_every_failure_is_one_but_a_refusal_that_was_provoked(
+    truth: Truth, steps: int, *, failed: bool
+) -> None:
+    step = Step(rate=1, answered_rate=1, p50=1, p99=1, failed=0, held=True)
+    found = msgspec.structs.replace(result(), truth=truth, steps=[step] * steps, verdicts=[])
+    assert cli.failed(found) is failed
+
+
+@pytest.mark.slow
+def test_a_gateway_of_its_own_is_put_under_load_and_reported_of(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    written, page = tmp_path / "result.json", tmp_path / "page.html"
+    arguments = ["--json", str(written), "--report", str(page), "--require", "p99<30s"]
+    status = gateway_cli.main(["loadtest", "baseline", *LITTLE, *arguments])
+    told = capfd.readouterr()
+    assert status == 0, told
+    assert "starting 1 gateway here" in told.err
+    found = msgspec.json.decode(written.read_bytes(), type=Result)
+    assert found.truth.asked == found.truth.answered > 0
+    assert found.server
+    assert [verdict.held for verdict in found.verdicts] == [True]
+    assert json.loads(written.read_bytes())["scenario"] == "baseline"
+    assert "<html" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_failure_makes_the_exit_status_1(capfd: pytest.CaptureFixture[str]) -> None:
+    with lying_server(refusing) as target:
+        address = f"ws://{target.ws.authority},http://{target.mcp.authority}/mcp"
+        assert cli.main(["baseline", *LITTLE, "--target", address]) == 1
+    assert "503" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_requirement_that_does_not_hold_makes_the_exit_status_1() -> None:
+    with lying_server() as target:
+        address = f"ws://{target.ws.authority},http://{target.mcp.authority}/mcp"
+        assert cli.main(["baseline", *LITTLE, "--target", address, "--require", "p50<1us"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("driver", ["selector", "trio-websocket"])
+def test_ctrl_c_ends_the_load_and_reports_what_there_is(driver: str) -> None:
+    command = [sys.executable, "-m", "loadtest", "soak", *LITTLE, "--duration", "1h"]
+    with subprocess.Popen(
+        [*command, "--driver", driver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("processes:"):
+                break
+        # The first line of progress.
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        told, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert "interrupted" in told
+    assert "Traceback" not in complaints
+
+
+@pytest.mark.slow
+def test_help_is_printed_by_the_module() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "loadtest", "--help"], capture_output=True, text=True
+    )
+    assert shown.returncode == 0
+    assert "--reask" in shown.stdout

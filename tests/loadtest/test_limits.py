@@ -1,0 +1,49 @@
+"""The search, on servers that are one number each."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtest import limits
+from loadtest.limits import Search
+from loadtest.result import Latency, Slice, Step
+
+
+def _step(rate: float, *, held: bool) -> Step:
+    return Step(rate=rate, answered_rate=rate, p50=1, p99=1, failed=0, held=held)
+
+
+@pytest.mark.parametrize("limit", [90.0, 500.0, 777.0, 20_000.0])
+def test_the_knee_is_found_from_either_side(limit: float) -> None:
+    search = Search(500.0)
+    while (rate := search.rate()) is not None:
+        search.tried(_step(rate, held=rate <= limit))
+    assert 0.94 * limit <= search.knee <= limit
+    assert len(search.steps) < 20
+
+
+def test_a_server_that_holds_nothing_ends_the_search() -> None:
+    search = Search(100.0)
+    while (rate := search.rate()) is not None:
+        search.tried(_step(rate, held=False))
+    assert search.knee == 0
+    assert len(search.steps) <= 25
+
+
+@pytest.mark.parametrize(
+    ("p99", "failed", "behind", "held"),
+    [(100, 0, 10, True), (101, 0, 0, False), (1, 1, 0, False), (1, 0, 11, False)],
+)
+def test_a_rate_holds_when_answers_are_in_time_right_and_not_fewer_than_questions(
+    p99: float, failed: int, behind: int, *, held: bool
+) -> None:
+    slices = [
+        Slice(
+            at=at, seconds=1, asked=100, answered=100, failed=failed, in_flight=5 + behind * at,
+            p50=1, p99=p99, max=p99, frames=0, lag=1, cpu=0.1,
+        )
+        for at in (0, 1)
+    ]  # fmt: skip
+    latency = Latency(count=1, mean=1, p50=1, p90=1, p99=p99, p999=1, max=1, histogram="")
+    step = limits.judged(100.0, 2.0, slices, latency)
+    assert (step.held, step.answered_rate) == (held, 100)
