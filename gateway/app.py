@@ -9,8 +9,7 @@
         |   +-- keep time            what is due on the timers
         +-- _watch_signals           SIGTERM drains, a second one ends at once
 
-Nothing else starts tasks. This is also the only place that reads the wall
-clock; everything below is told the time.
+Nothing else starts tasks. Everything below is told the time.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ import resource
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from importlib import metadata
 from typing import Final, final
@@ -32,6 +29,7 @@ from typing import Final, final
 import structlog
 import trio
 
+from gateway.clock import WallClock
 from gateway.frontends.endpoint import FrontendsEndpoint
 from gateway.frontends.static import StaticFiles
 from gateway.http.access import Allowlist
@@ -120,7 +118,7 @@ class Gateway:
         self.metrics = Metrics()
         self.ids = Ids()
         self.instance = f"{platform.node()}-{self.ids.new()[:8]}"
-        self.clock = _wall_clock()
+        self.clock = WallClock().now
         self.has_started = False
         self.is_ready = False
         #: The ports by what they are for, once they are bound.
@@ -375,13 +373,6 @@ class Gateway:
             "frontend_router_slow_consumers_total": connections.slow_consumers,
             "frontend_router_refused_total": {("connections",): connections.refused},
         }
-
-
-def _wall_clock() -> Callable[[], float]:
-    """Return a clock of seconds since the epoch that never jumps."""
-    start = time.time() - time.monotonic()  # noqa: TID251 - this is the one place
-    monotonic = time.monotonic
-    return lambda: start + monotonic()
 
 
 def _connection_failed(connection: Connection | None, error: Exception) -> None:

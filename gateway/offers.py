@@ -100,17 +100,13 @@ class Waiter(Protocol):
 
 @final
 class Asked:
-    """What became of an ask: its question, and how that ended if it did so before.
+    """What became of an ask: its question, and how that ended if it did so before."""
 
-    ``online`` counts the frontends here that the question is for.
-    """
+    __slots__ = ("outcome", "question")
 
-    __slots__ = ("online", "outcome", "question")
-
-    def __init__(self, question: Question, outcome: Outcome | None, online: int) -> None:
+    def __init__(self, question: Question, outcome: Outcome | None) -> None:
         self.question = question
         self.outcome = outcome
-        self.online = online
 
 
 class Ack(NamedTuple):

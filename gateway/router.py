@@ -112,9 +112,8 @@ class Router:
             raise NobodyConnectedError
         admitted = await self.store.admit(self._question(principal, ask))
         question = admitted.question
-        online = len(self.hub.matching(question.tenant, question.audience))
         if admitted.outcome is not None:
-            return Asked(question, admitted.outcome, online)
+            return Asked(question, admitted.outcome)
         offer = self._offer_of(question)
         if waiter is not None:
             offer.waiters.append(waiter)
@@ -122,7 +121,7 @@ class Router:
             self._outcomes["open"] += 1
             self._dispatch.show(offer, self.clock())
             self._bus.question_opened(question.tenant, question.id)
-        return Asked(question, None, online)
+        return Asked(question, None)
 
     def forget(self, question_id: str, waiter: Waiter) -> None:
         """The caller left: ``waiter`` hears nothing more; the question stays."""

@@ -19,7 +19,10 @@ from gateway.frontends.wire import (
     Disconnect,
     DraftMessage,
     Message,
+    QuestionClosed,
+    ResponseAck,
     Seen,
+    SettledBy,
     UserResponse,
 )
 from gateway.offers import Ack, Notification
@@ -156,34 +159,17 @@ def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:
 
 def question_closed(question_id: str, reason: str, outcome: Outcome | None) -> bytes:
     """Return that a question is no longer this frontend's, and who ended it."""
-    message: dict[str, Any] = {
-        "type": "question_closed",
-        "request_id": question_id,
-        "reason": reason,
-    }
+    by = None
     if outcome is not None and outcome.by:
-        message["by"] = {"frontend_id": outcome.by}
-        if outcome.by_user:
-            message["by"]["user"] = outcome.by_user
-    return _encode(message)
+        by = SettledBy(outcome.by, outcome.by_user)
+    return _encode(QuestionClosed(question_id, reason, by))
 
 
 def response_ack(question_id: str, ack: Ack) -> bytes:
     """Return what became of an answer."""
-    message: dict[str, Any] = {
-        "type": "response_ack",
-        "request_id": question_id,
-        "status": ack.status,
-    }
-    if ack.message:
-        message["message"] = ack.message
-    if ack.state is not None:
-        message["state"] = ack.state.text
-    if ack.by:
-        message["by"] = {"frontend_id": ack.by}
-        if ack.by_user:
-            message["by"]["user"] = ack.by_user
-    return _encode(message)
+    by = SettledBy(ack.by, ack.by_user) if ack.by else None
+    state = "" if ack.state is None else ack.state.text
+    return _encode(ResponseAck(question_id, ack.status, ack.message, state, by))
 
 
 def notify_user(notification: Notification, stamps: Stamps) -> bytes:

@@ -71,3 +71,28 @@ class AskUser(msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker
     schema: dict[str, Any] | None = None
     context: str = ""
     draft: str = ""
+
+
+class SettledBy(msgspec.Struct, omit_defaults=True):
+    """The frontend that settled a question."""
+
+    frontend_id: str
+    user: str = ""
+
+
+class QuestionClosed(msgspec.Struct, tag="question_closed", omit_defaults=True):
+    """A question is no longer this frontend's."""
+
+    request_id: str
+    reason: str
+    by: SettledBy | None = None
+
+
+class ResponseAck(msgspec.Struct, tag="response_ack", omit_defaults=True):
+    """What became of an answer."""
+
+    request_id: str
+    status: str
+    message: str = ""
+    state: str = ""
+    by: SettledBy | None = None

@@ -141,9 +141,9 @@ class _Tools:
         ) as error:
             return text(_sentence(error), is_error=True)
         if asked.outcome is not None:
-            return outcome_result(asked.question, asked.outcome, asked.online)
+            return outcome_result(asked.question, asked.outcome, await self._online(asked.question))
         if wait is None:
-            return open_result(asked.question, asked.online)
+            return open_result(asked.question, await self._online(asked.question))
         wait.begin(asked.question)
         return LATER
 
@@ -157,8 +157,7 @@ class _Tools:
         if found.outcome is not None:
             return outcome_result(found.question, found.outcome)
         if wait is None:
-            online = await self._router.online(found.question.tenant, found.question.audience)
-            return open_result(found.question, online)
+            return open_result(found.question, await self._online(found.question))
         wait.limit(self._timers, seconds)
         wait.begin(found.question)
         return LATER
@@ -220,6 +219,9 @@ class _Tools:
             *(f"- {each['name'] or each['user'] or each['frontend_id']}" for each in shown),
         ]
         return text("\n".join(lines), {"frontends": shown})
+
+    async def _online(self, question: Question) -> int:
+        return await self._router.online(question.tenant, question.audience)
 
     def _cancel_unkeyed(self, question: Question, call: Call) -> None:
         # Whoever gave a key means to come back: a disconnect is then a pause.

@@ -344,8 +344,7 @@ async def test_the_caller_chooses_to_fail_when_nobody_is_there(world: World) -> 
 async def test_the_caller_is_told_how_many_are_online(world: World) -> None:
     for number in range(3):
         await world.tab(str(number))
-    asked = await world.router.ask(AGENT, Ask("?"), None)
-    assert asked.online == 3
+    assert await world.router.online(AGENT.tenant) == 3
 
 
 async def test_the_same_key_joins_the_open_question_and_finds_the_answer(world: World) -> None:
