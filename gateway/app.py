@@ -302,6 +302,7 @@ class Gateway:
             instance=self.instance,
             store="memory",
             compiled=COMPILED,
+            python=f"{platform.python_implementation()} {platform.python_version()}",
             **{f"{name}_port": number for name, number in numbers.items()},
         )
         if sys.stdout.isatty():

@@ -59,7 +59,7 @@ class Bench:
         self.rows: list[Row] = []
         self.failures = 0
         self._starts: list[float] = []
-        self.compiled: bool | None = None
+        self.runs = ""
         self.steps: dict[str, Callable[[], None]] = {
             "ask-handshake": lambda: self._ask(requests.HANDSHAKE),
             "ask-modern": lambda: self._ask(requests.MODERN),
@@ -124,7 +124,7 @@ class Bench:
         plan = self.plan
         with server.gateway(plan.cores.server, "--delivery", "one", command=plan.gateway) as target:
             self._starts.append(target.start_seconds)
-            self.compiled = target.compiled
+            self.runs = target.runs
             yield target
 
     def _add(self, what: str, samples: Sequence[Sample], goal: int | None) -> Sample:
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if bench.rows:
             print(report.table(bench.rows))
-            print(f"\nThe gateway ran {'compiled' if bench.compiled else 'from source'}.")
+            print(f"\nThe gateway ran {bench.runs}.")
     if bench.failures:
         print(f"\n{bench.failures} answers were lost, crossed or refused.")
     return int(bench.failures > 0)

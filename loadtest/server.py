@@ -69,7 +69,7 @@ class Server:
         self.monitoring_port = 0
         self.start_seconds = 0.0
         #: How the gateway says that it runs; another server says nothing.
-        self.compiled: bool | None = None
+        self.runs = ""
 
     def cpu(self) -> Cpu:
         """Return the CPU time it has used so far; not-a-number where that is not known."""
@@ -136,7 +136,8 @@ def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> 
         if not log.started_event:
             raise ServerError("the gateway did not start:\n" + "".join(log.newest))
         server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
-        server.compiled = log.started_event["compiled"]
+        how = "compiled" if log.started_event["compiled"] else "from source"
+        server.runs = f"{how}, on {log.started_event['python']}"
         server.monitoring_port = log.started_event["monitoring_port"]
         _wait_until_ready(server.monitoring_port)
         server.start_seconds = time.perf_counter() - begun
