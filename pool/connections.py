@@ -26,9 +26,11 @@ from pool.polling import READ, WRITE, open_selector
 from pool.settings import setting
 from pool.timers import Timer, Timers
 
-# Sockets served before Trio gets its turn: about 5 ms of work, so that under load many
-# share what a turn costs.
-_EVENTS_PER_TURN: Final = 256
+# How long sockets are served before Trio gets its turn, so that under load many share
+# what a turn costs; and how many between two looks at the clock: a handshake takes
+# a fifth of a millisecond, a message a hundredth.
+_SECONDS_PER_TURN: Final = 0.01
+_EVENTS_PER_POLL: Final = 64
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _TICK_SECONDS: Final = 0.05
@@ -192,14 +194,15 @@ class Connections:
         )
 
     def _take_turn(self) -> None:
-        self._expire(trio.current_time())
-        left = _EVENTS_PER_TURN
-        while left > 0:
-            ready = self.selector.poll(0, left)
+        now = trio.current_time()
+        self._expire(now)
+        end = now + _SECONDS_PER_TURN
+        while now < end:
+            ready = self.selector.poll(0, _EVENTS_PER_POLL)
             if not ready:
                 return
-            left -= len(ready)
             self._serve(ready)
+            now = trio.current_time()
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True

@@ -334,3 +334,27 @@ async def test_a_stall_is_told_for_a_while_and_then_forgotten(
         assert statistics().stall == pytest.approx(0.3, abs=0.06)
         await trio.sleep(30)
         assert statistics().stall < 0.01
+
+
+async def test_a_busy_moment_leaves_trio_its_turn() -> None:
+    """Many connections with slow work each: no turn goes on until all have been served."""
+    async with open_server() as server:
+        clients = [socket.create_connection(server.address) for _ in range(200)]
+        while len(server.protocols) < len(clients):
+            await trio.lowlevel.checkpoint()
+
+        def slow(_data: bytes) -> None:
+            end = trio.current_time() + 0.001
+            while trio.current_time() < end:
+                pass
+
+        turns = server.connections.statistics().turns
+        for recorder, client in zip(server.protocols, clients, strict=True):
+            recorder.data_received = slow  # type: ignore[method-assign]
+            client.send(b"x")
+        while server.connections.statistics().reads < len(clients):
+            await trio.lowlevel.checkpoint()
+        # 200 ms of work, in turns of 10 ms and what one poll may find, 64 ms.
+        assert server.connections.statistics().turns - turns >= 3
+        for client in clients:
+            client.close()
