@@ -104,7 +104,7 @@ class ServerSample(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     instance: str
     rss_bytes: float | None = None
     cpu_seconds: float | None = None
-    #: The longest stall of its loop since the sample before, in milliseconds.
+    #: The longest stall of its loop in the last half minute, in milliseconds.
     loop_lag: float | None = None
     #: How much waits, by the name of the gauge.
     queues: dict[str, float] = {}

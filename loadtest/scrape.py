@@ -30,7 +30,7 @@ QUEUES: Final = (
 )
 _MEMORY: Final = "process_resident_memory_bytes"
 _CPU: Final = "process_cpu_seconds_total"
-_LAG: Final = "frontend_router_loop_lag_seconds"
+_LAG: Final = "frontend_router_loop_stall_seconds"
 _SECONDS: Final = 2.0
 # The gateway's whole report is some tens of kilobytes.
 _BYTES: Final = 2**20

@@ -68,7 +68,7 @@ METRICS = b"""# HELP process_resident_memory_bytes Resident memory size in bytes
 # TYPE process_resident_memory_bytes gauge
 process_resident_memory_bytes 5e+07
 process_cpu_seconds_total 1.5
-frontend_router_loop_lag_seconds 0.025
+frontend_router_loop_stall_seconds 0.025
 frontend_router_outbox_bytes NaN
 channel_utilization_percent{channel_name="workers"} 12.5
 a line that nobody here understands {

@@ -343,7 +343,7 @@ async def test_a_busy_moment_leaves_trio_its_turn() -> None:
         while len(server.protocols) < len(clients):
             await trio.lowlevel.checkpoint()
 
-        def slow(_data: bytes) -> None:
+        def slow(data: bytes) -> None:
             end = trio.current_time() + 0.001
             while trio.current_time() < end:
                 pass
