@@ -48,6 +48,27 @@ class ConnectionProtocol(Protocol):
 
 
 @final
+class _Nobody:
+    """The protocol of a connection that is gone."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take nothing."""
+
+    def eof_received(self) -> bool:
+        """Want nothing more."""
+        return False
+
+    def drained(self) -> None:
+        """Have nothing to send."""
+
+    def connection_lost(self) -> None:
+        """Know it."""
+
+
+NOBODY: Final = _Nobody()
+
+
+@final
 class Connection:
     """One socket, as its protocol object sees it. Nothing here waits or raises."""
 

@@ -21,7 +21,7 @@ from typing import Final, final
 
 import trio
 
-from pool.connection import Callback, Connection, ConnectionProtocol
+from pool.connection import NOBODY, Callback, Connection, ConnectionProtocol
 from pool.polling import READ, WRITE, open_selector
 from pool.settings import setting
 from pool.timers import Timer, Timers
@@ -310,7 +310,11 @@ class Connections:
             self._by_address[connection.peer] = count
         else:
             del self._by_address[connection.peer]
-        connection.protocol.connection_lost()
+        protocol = connection.protocol
+        # The two hold each other: that would be left to the collector, whose pauses grow
+        # with the number of connections.
+        connection.protocol = NOBODY
+        protocol.connection_lost()
 
     def _pause_accepting(self) -> None:
         if not self._accepting:

@@ -198,6 +198,9 @@ class FrontendsEndpoint:
                 headers=((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
             )
             return
+        # It refers to itself, by its parser and by the bound choice of a subprotocol:
+        # cycles, which would be left to the collector.
+        vars(protocol).clear()
         responder.upgrade(response.serialize(), self.open)
 
     def open(self, connection: Connection) -> FrontendSocket:

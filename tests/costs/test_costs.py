@@ -7,6 +7,7 @@ passes one has added work to every question, and raises it on purpose or not at 
 
 from __future__ import annotations
 
+import collections
 import gc
 import re
 import sys
@@ -215,3 +216,36 @@ async def test_a_question_leaves_nothing_but_its_answer() -> None:
         gc.collect()
         # A growing table or a cache that fills is allowed; a block each is not.
         assert sys.getallocatedblocks() - before < 2 * _TIMES
+
+
+async def test_who_leaves_leaves_nothing_for_the_collector() -> None:
+    """A collection stalls everybody: with many connections for longer than one may."""
+    async with served_peers() as peers:
+        ws_port, mcp_port = (peers.served.ports[name] for name in ("ws", "mcp"))
+        open_before = peers.served.connections.statistics().open
+
+        async def come_and_go(times: int) -> None:
+            for _ in range(times):
+                async with (
+                    await trio.open_tcp_stream("127.0.0.1", mcp_port) as caller,
+                    await trio.open_tcp_stream("127.0.0.1", ws_port) as frontend,
+                ):
+                    await _introduce(Peers(peers.served, caller, frontend), ws_port, mcp_port)
+                while peers.served.connections.statistics().open > open_before:
+                    await trio.lowlevel.checkpoint()
+
+        await come_and_go(5)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await come_and_go(_TIMES)
+            gc.collect()
+            ours = [
+                type(each).__qualname__
+                for each in gc.garbage
+                if type(each).__module__.startswith(("gateway", "pool", "session", "websockets"))
+            ]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+        assert collections.Counter(ours) == {}
