@@ -13,9 +13,11 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 COMPILED := build/compiled/.done
-SOURCES := gateway session pool loadtest tests
+CONFORMANCE := build/conformance/.done
+INTEROP := build/interop/.done
+SOURCES := gateway session pool loadtest haproxy tests
 
-.PHONY: help install run test unit check bench clean compare compiled load lock docs test-servers
+.PHONY: help install run test unit check bench clean cluster cluster-down up status rolling-restart down compare compiled load lock docs test-servers test-compiled conformance proof scenarios
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +42,27 @@ install: $(RUNTIME) ## set up .venv with the gateway
 
 run: $(RUNTIME) ## start the gateway; ARGS="--ws-port 9000" passes flags on
 	@$(BIN)/frontend-router serve $(ARGS)
+
+cluster: $(RUNTIME) ## start a Redis Cluster of six nodes to run gateways on; ARGS="--port 7100" passes flags on
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory install-redis
+	@$(BIN)/python -m haproxy.redis_cluster up $(ARGS)
+
+cluster-down: $(RUNTIME) ## end that cluster, with all that is in it
+	@$(BIN)/python -m haproxy.redis_cluster down $(ARGS)
+
+up: $(RUNTIME) ## start a deployment on this machine: Redis Cluster, three gateways, HAProxy; ARGS="--ws-port 9080"
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory install-redis
+	@command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || $(MAKE) --no-print-directory install-haproxy
+	@$(BIN)/python -m haproxy.cli up $(ARGS)
+
+status: $(RUNTIME) ## tell how that deployment is; ARGS="--watch" goes on telling
+	@$(BIN)/python -m haproxy.cli status $(ARGS)
+
+rolling-restart: $(RUNTIME) ## replace its gateways one after the other, while they serve
+	@$(BIN)/python -m haproxy.cli restart $(ARGS)
+
+down: $(RUNTIME) ## end that deployment, with all that is in it
+	@$(BIN)/python -m haproxy.cli down $(ARGS)
 
 check: $(DEV) ## style, types and the import contracts
 	$(BIN)/ruff check $(SOURCES)
@@ -70,19 +93,90 @@ install-compiler:
 	echo "Installing a C compiler ..."; \
 	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y gcc libc6-dev python3-dev >/dev/null
 
-unit: $(DEV) ## the inner loop: all tests that start no process
-	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/live --ignore tests/interop --ignore tests/browser --ignore tests/loadtest $(ARGS)
+# Five at a time, as most tests wait. Coverage is that of tests which have the sources in their
+# own process; it would slow down what other processes do.
+WITH_PROGRAMS := tests/browser tests/interop tests/conformance
+STORES := tests/session tests/contract
+CLUSTERS := tests/cluster tests/test_proxy.py
+DEPLOYED := tests/haproxy tests/loadtest
+COVERED := $(BIN)/python -m coverage run -m pytest
+WITH_COMPILED := TESTED_GATEWAY=build/compiled/bin/frontend-router $(BIN)/python -m pytest -q
+# Its output is told when it fails.
+quietly = @$(2) >build/$(1).log 2>&1 && echo "$(1): $$(tail -1 build/$(1).log)" || { cat build/$(1).log; exit 1; }
 
-test: $(DEV) test-servers $(COMPILED) ## everything, on real parts, with branch coverage; then the compiled gateway
-	rm -f .coverage*
-	$(BIN)/python -m coverage run -m pytest $(ARGS)
+# Two at a time: no test here waits, so that both cores have something to do.
+UNIT := $(BIN)/python -m pytest -q -m "not slow"
+NO_UNITS := tests/live tests/cluster tests/interop tests/browser tests/loadtest
+unit: $(DEV) ## the inner loop: all tests that start no process
+	@mkdir -p build
+	@$(MAKE) -j2 -k --no-print-directory unit-gateway unit-others
+
+.PHONY: unit-gateway unit-others
+unit-gateway:
+	@$(UNIT) tests/gateway $(ARGS)
+unit-others:
+	$(call quietly,others,$(UNIT) $(addprefix --ignore ,tests/gateway $(NO_UNITS)) $(ARGS))
+
+test: $(DEV) test-servers $(CONFORMANCE) $(INTEROP) ## everything, on real parts, with branch coverage
+	@rm -f .coverage* && mkdir -p build
+	@echo "Below are tests of the sources. Others run beside them: build/*.log"
+	@$(MAKE) -j5 -k --no-print-directory test-sources test-stores test-programs test-live test-deployed
 	$(BIN)/python -m coverage combine -q
 	$(BIN)/python -m coverage report
-	TESTED_GATEWAY=build/compiled/bin/frontend-router $(BIN)/python -m pytest -q tests/live tests/interop $(ARGS)
 
-# A real browser for the inbox. Its driver comes with it.
-test-servers: ## install a browser for the tests, when there is none
+.PHONY: test-sources test-stores test-programs test-live test-deployed
+test-sources:
+	@$(COVERED) $(addprefix --ignore ,tests/live $(STORES) $(CLUSTERS) $(WITH_PROGRAMS) $(DEPLOYED)) $(ARGS)
+test-stores:
+	$(call quietly,stores,$(COVERED) -q $(STORES) $(ARGS))
+	$(call quietly,clusters,$(BIN)/python -m pytest -q $(CLUSTERS) $(ARGS))
+test-programs:
+	$(call quietly,programs,$(BIN)/python -m pytest -q $(WITH_PROGRAMS) $(ARGS))
+test-live:
+	$(call quietly,live,$(BIN)/python -m pytest -q tests/live $(ARGS))
+test-deployed:
+	$(call quietly,deployed,$(BIN)/python -m pytest -q $(DEPLOYED) $(ARGS))
+
+test-compiled: $(COMPILED) test-servers $(CONFORMANCE) ## what looks at the wire only, with the compiled gateway
+	$(WITH_COMPILED) tests/live tests/cluster tests/conformance $(ARGS)
+
+# What is tried a few times in every run of tests, as often as it takes to believe it.
+PROOF := RACES=100000 CANCELLED=100000 DUE=50000 FROZEN=60 RESTARTS=20 KILLS=20 CROWD=5000
+
+proof: $(COMPILED) test-servers ## races, faults and restarts by the hundred thousand, on the compiled gateway; takes a quarter of an hour
+	$(PROOF) $(WITH_COMPILED) -s tests/session/redis/test_client.py tests/cluster/test_races.py tests/cluster/test_deadlines.py \
+		tests/cluster/test_gateway_frozen.py tests/cluster/test_through_haproxy.py tests/live/test_crowds.py $(ARGS)
+
+conformance: $(DEV) $(CONFORMANCE) ## the official conformance suite of MCP: both eras, and tasks
+	$(BIN)/python -m pytest -q tests/conformance $(ARGS)
+
+# Where the machine's own Node is older than the suite wants, a newer one comes with it.
+$(CONFORMANCE): tests/conformance/package.json tests/conformance/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory install-npm
+	@echo "Installing the conformance suite ..."
+	@mkdir -p build/conformance && cp $^ build/conformance/
+	@cd build/conformance && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(INTEROP): tests/interop/node/package.json tests/interop/node/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory install-npm
+	@echo "Installing the TypeScript SDKs and the Inspector of MCP ..."
+	@mkdir -p build/interop && cp $^ build/interop/
+	@cd build/interop && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: install-npm
+install-npm:
+	@command -v apt-get >/dev/null || { echo "The conformance suite, and programs of others that tests run, need npm on PATH; install it with your package manager." >&2; exit 1; }
+	@SUDO=; if [ "$$(id -u)" -ne 0 ]; then command -v sudo >/dev/null || { echo "Run 'apt-get install npm' as root, then again." >&2; exit 1; }; SUDO=sudo; fi; \
+	echo "Installing npm ..."; \
+	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y npm >/dev/null
+
+# A real browser for the inbox, whose driver comes with it, and a real Redis for the store.
+test-servers: ## install a browser, Redis and HAProxy for the tests, where they are missing
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) --no-print-directory install-chromium
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory install-redis
+	@command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || $(MAKE) --no-print-directory install-haproxy
 
 .PHONY: install-chromium
 install-chromium:
@@ -91,14 +185,41 @@ install-chromium:
 	echo "Installing chromium for the browser tests ..."; \
 	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y chromium chromium-driver >/dev/null
 
+# The package may start a server of its own, on port 6379: nothing here uses that one.
+.PHONY: install-redis
+install-redis:
+	@command -v apt-get >/dev/null || { echo "A Redis Cluster needs redis-server 7.0 or later on PATH; install it with your package manager." >&2; exit 1; }
+	@SUDO=; if [ "$$(id -u)" -ne 0 ]; then command -v sudo >/dev/null || { echo "Run 'apt-get install redis-server' as root, then again." >&2; exit 1; }; SUDO=sudo; fi; \
+	echo "Installing redis-server ..."; \
+	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y redis-server >/dev/null
+
+# The package may start a server of its own, with an empty configuration: nothing here uses that one.
+.PHONY: install-haproxy
+install-haproxy:
+	@command -v apt-get >/dev/null || { echo "The deployment needs haproxy 2.6 or later on PATH; install it with your package manager." >&2; exit 1; }
+	@SUDO=; if [ "$$(id -u)" -ne 0 ]; then command -v sudo >/dev/null || { echo "Run 'apt-get install haproxy' as root, then again." >&2; exit 1; }; SUDO=sudo; fi; \
+	echo "Installing haproxy ..."; \
+	$$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y haproxy >/dev/null
+
 bench: $(COMPILED) ## measure the gateway, compiled, on this machine
 	$(BIN)/python -m loadtest.bench --gateway "build/compiled/bin/frontend-router" $(ARGS)
+
+bench-cluster: $(COMPILED) test-servers ## measure two of them, compiled, on a real Redis Cluster
+	$(BIN)/python -m loadtest.clustered --gateway "build/compiled/bin/frontend-router" $(ARGS)
 
 compare: $(COMPILED) ## measure it, compiled, beside references in Go and Python; needs Go
 	$(BIN)/python -m loadtest.compare --gateway "build/compiled/bin/frontend-router" $(ARGS)
 
 load: $(DEV) ## put a gateway under load; ARGS="peak --duration 30s" says which
 	$(BIN)/python -m loadtest $(or $(ARGS),baseline)
+
+# Several at once would share the cores; what one of them finds wrong ends them all.
+SCENARIOS := baseline peak spike slow fanout large messages storm noisy-neighbour stress find-limit soak
+scenarios: $(COMPILED) ## put a gateway, compiled, under every load there is; takes half an hour, pages in build/scenarios
+	@mkdir -p build/scenarios
+	@for each in $(SCENARIOS); do echo "== $$each"; \
+		$(BIN)/python -m loadtest $$each --gateway "build/compiled/bin/frontend-router" \
+		--json build/scenarios/$$each.json --report build/scenarios/$$each.html $(ARGS) || exit; done
 
 docs: $(DEV) ## write the settings table of the README anew
 	$(BIN)/python -m gateway.settings_table
@@ -113,7 +234,10 @@ lock: $(DEV) ## pin the newest versions of all dependencies
 	$(LOCK) --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	printf "hatchling\neditables\n" | $(LOCK) -c requirements/runtime.txt -c requirements/dev.txt - -o requirements/build.txt
 	$(BIN)/python -m pip uninstall --quiet --yes uv
+	for each in tests/conformance tests/interop/node; do (cd $$each && npm update --silent --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund); done
 
-clean: ## remove what make made
+clean: ## remove what make made, and end the servers whose files lie there
+	@[ ! -d build/cluster ] || $(PYTHON) -m haproxy.redis_cluster down
+	@[ ! -d build/local ] || $(PYTHON) -m haproxy.cli down
 	rm -rf $(VENV) build .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache loadtest/reference/go/build
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +

@@ -3,11 +3,19 @@
     serve()                          one Trio run
     +-- nursery: process
         +-- workers.run              the bounded worker nursery (owns its workers)
-        +-- router.run               ends what is overdue, moves on what is unseen
-        +-- monitoring.serve         the monitoring port (hypercorn owns its connections)
-        +-- connections.run          the one task that owns every other socket
+        +-- large.run                three workers: large messages are read, written, and stored
+        +-- connections.run          the one task that owns every socket but the monitoring port's
         |   +-- keep time            what is due on the timers
-        +-- _watch_signals           SIGTERM drains, a second one ends at once
+        |   +-- flush                what a tick of other tasks wrote, in one go
+        +-- storage.run              with Redis: a connector for each node, the topology, outages
+        +-- recorder.run             writes the audit record (where there is one)
+        +-- authenticator.run        reads keys anew (where there are credentials)
+        +-- recheck.run              ends what ended credentials opened
+        +-- quotas.run               keeps quotas in step (where something is limited)
+        +-- upkeep.run               ends what is overdue, moves on what is unseen
+        +-- monitoring.serve         the monitoring port (hypercorn owns its connections)
+        +-- _watch_signals           SIGTERM drains, a second one ends at once; SIGHUP reloads
+        +-- _watch_parent            one of --workers drains when its parent is gone
 
 Nothing else starts tasks. Everything below is told the time.
 """
@@ -17,49 +25,62 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import importlib
 import platform
-import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import structlog
 import trio
 
+from gateway import announcement, reload, storage
+from gateway.approvals import Approvals
+from gateway.callers import mcp_endpoint_of
 from gateway.clock import WallClock
-from gateway.frontends.endpoint import FrontendsEndpoint
-from gateway.frontends.static import StaticFiles
+from gateway.codings import Codings
+from gateway.drain import send_away
+from gateway.failures import Failures
+from gateway.frontend_port import frontends_endpoint_of
 from gateway.http.access import Allowlist
-from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads
 from gateway.http.messages import Handler
+from gateway.http.proxied import opened
+from gateway.http.proxies import Proxies
 from gateway.http.response import Site
 from gateway.hub import Hub
 from gateway.ids import Ids
-from gateway.mcp.endpoint import McpEndpoint
-from gateway.mcp.results import Implementation
-from gateway.mcp.tools import product_registry
-from gateway.metrics import Metrics, Reading
+from gateway.large import Large
+from gateway.mcp.registry import Registry
+from gateway.metrics import Metrics
 from gateway.monitoring.endpoint import MonitoringApp, serve_monitoring
-from gateway.monitoring.probes import Check, Probes, Status
-from gateway.ports import allowed_connections, bound, port_of, url_host
+from gateway.monitoring.probes import Probes
+from gateway.ports import allowed_connections, bound, port_of
+from gateway.quotas.keeper import keeper_of
+from gateway.reload import Reloader
+from gateway.reports import Reports
 from gateway.router import Router
 from gateway.settings import Settings
-from pool.connection import Callback, Connection
+from gateway.signing import SigningKeys
+from gateway.upkeep import Upkeep
+from gateway.web_tools import WebTools
+from pool.connection import Callback
 from pool.connections import Connections
 from pool.timers import Timers
 from pool.workers import Workers
-from session import MemoryBus, MemoryStore
-from session.model import Delivery, Principal
+from session.model import NOBODY, SCOPES, Delivery, Principal
+
+if TYPE_CHECKING:
+    from gateway.access import Access
 
 log = structlog.get_logger()
 
 # Everybody is this, as long as there are no credentials.
-TENANT: Final = "default"
-ANYBODY: Final = Principal(TENANT, "anonymous")
+ANYBODY: Final = Principal("default", "anonymous", scopes=SCOPES)
 
 _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
@@ -70,42 +91,32 @@ _REFUSAL: Final = (
 # lived for long, and at little at a time: its pauses are everybody's.
 _COLLECT_AFTER: Final = (10_000, 2, 1_000)
 _NEARLY_FULL: Final = 0.9
-#: Whether the hot path runs as C (`make compiled`) or from source.
-COMPILED: Final = not (sys.modules[Router.__module__].__file__ or "").endswith(".py")
-INSTRUCTIONS: Final = (
-    "ask_user puts a question in front of a person and returns the answer; it may take minutes. "
-    "If the call is cut off, ask again with the same idempotency_key, or use wait=return and "
-    "collect_answer."
-)
-BANNER: Final = """
-  frontend-router is running.
-
-  People answer at    {inbox}
-  Agents connect to   {mcp}
-  Health              {monitoring}
-
-  Claude Code:        claude mcp add --transport http frontend-router {mcp}
-  Try it:             frontend-router ask "Which colour?" --choice red --choice blue
-"""
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, parent: int | None = None, reloader: Reloader | None = None) -> int:
     """Run the gateway until it is told to stop. Returns the exit status.
 
+    With ``parent``, a descriptor, it is one of several on the same ports, and stops when
+    that is readable.
+
     Raises:
-        OSError: a port cannot be bound; the message names it.
+        OSError: a port cannot be bound, or the store cannot be used; the message says which.
     """
     connections = allowed_connections(settings.connections.maximum)
     if connections < settings.connections.maximum:
         fewer = dataclasses.replace(settings.connections, maximum=connections)
         settings = dataclasses.replace(settings, connections=fewer)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, parent, reloader)
     # Before the first connection there is nobody to say goodbye to; after the last
     # one, whoever asks for the end is about to get it.
     signal.signal(
         signal.SIGTERM, lambda _number, _frame: None if gateway.has_started else sys.exit(0)
     )
-    trio.run(gateway.run, strict_exception_groups=True)
+    if reloader is not None and not sys.stdout.isatty():
+        # Who says to look at the settings again before there is anybody to look does no harm.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with storage.said_plainly():
+        trio.run(gateway.run, strict_exception_groups=True)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
@@ -114,10 +125,21 @@ def serve(settings: Settings) -> int:
 class Gateway:
     """The parts of one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parent: int | None = None,
+        reloader: Reloader | None = None,
+        declare: Callable[[Gateway], None] = lambda _gateway: None,
+    ) -> None:
         self.settings = settings
+        #: Declares more in ``registry`` than the product does, before anybody is served.
+        self.declare = declare
+        self.parent = parent
+        self.reloader = reloader
         self.version = metadata.version("frontend-router")
         self.metrics = Metrics()
+        self.codings = Codings(settings.http.body_bytes, self.metrics)
         self.ids = Ids()
         self.instance = f"{platform.node()}-{self.ids.new()[:8]}"
         self.clock = WallClock().now
@@ -126,6 +148,8 @@ class Gateway:
         #: The ports by what they are for, once they are bound.
         self.ports: dict[str, int] = {}
         self.stopping = trio.Event()
+        #: Everything that callers are offered, once it is declared.
+        self.registry = Registry()
 
     async def run(self) -> None:
         """Open the ports, serve, drain."""
@@ -134,19 +158,32 @@ class Gateway:
             self.ports = {name: port_of(sock) for name, sock in ports.items()}
             self._assemble(ports)
             async with trio.open_nursery() as process:
-                await process.start(self.workers.run)
-                await process.start(self.router.run)
-                await process.start(partial(serve_monitoring, self.monitoring, ports["monitoring"]))
-                await process.start(self.connections.run)
-                # Started, not only scheduled: a signal may come right after the announcement.
+                # First: a signal may come while the store is waited for.
                 await process.start(self._watch_signals, process.cancel_scope)
+                await process.start(self.workers.run)
+                await process.start(self.large.run)
+                await process.start(self.connections.run)
+                if self.storage.run is not None:
+                    await process.start(self.storage.run)
+                await self.signing.refresh()
+                if self.audit is not None:
+                    await process.start(self.audit.recorder.run)
+                if self.access is not None:
+                    await process.start(self.access.authenticator.run)
+                    await process.start(self.access.recheck.run)
+                if self.quotas is not None:
+                    await process.start(self.quotas.run)
+                await process.start(self.upkeep.run)
+                await process.start(partial(serve_monitoring, self.monitoring, ports["monitoring"]))
+                if self.parent is not None:
+                    process.start_soon(self._watch_parent, self.parent)
                 # What was made so far lives as long as the process does: the
                 # collector need not look at it again and again.
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_COLLECT_AFTER)
                 self.is_ready = True
-                self._announce()
+                announcement.announce(self)
                 await self.stopping.wait()
                 await self._drain()
                 process.cancel_scope.cancel()
@@ -161,91 +198,117 @@ class Gateway:
             "monitoring": self.settings.monitoring_port,
         }
         return {
-            name: stack.enter_context(bound(self.settings.host, port, f"--{name}-port"))
+            name: stack.enter_context(
+                bound(self.settings.host, port, f"--{name}-port", shared=self.parent is not None)
+            )
             for name, port in wanted.items()
         }
 
     def _assemble(self, ports: dict[str, socket.socket]) -> None:
         settings = self.settings
         self.timers: Timers[Callback] = Timers(trio.current_time())
-        self.connections = Connections(settings.connections, self.timers, _connection_failed)
-        self.workers = Workers(settings.workers, on_failure=_job_failed)
-        self.store = MemoryStore(settings.memory, self.clock)
+        failures = Failures(self.timers)
+        self.connections = Connections(settings.connections, self.timers, failures.connection)
+        self.workers = Workers(settings.nursery, on_failure=failures.job)
+        self.large = Large(settings.large, failures.job)
+        self.storage = storage.opened(
+            settings,
+            connections=self.connections,
+            timers=self.timers,
+            clock=self.clock,
+            instance=self.instance,
+            ids=self.ids,
+            stepper=self.large.store,
+        )
+        self.audit = storage.audit_of(
+            settings,
+            self.storage,
+            workers=self.workers,
+            clock=self.clock,
+            instance=self.instance,
+        )
+        #: What is signed and sealed here is good at every instance.
+        self.signing = SigningKeys(settings.mcp.key_file, self.storage.receipts)
         self.hub = Hub()
         self.router = Router(
             settings.questions,
-            store=self.store,
-            bus=MemoryBus(),
+            store=self.storage.store,
+            bus=self.storage.bus,
             hub=self.hub,
             ids=self.ids,
             clock=self.clock,
             delivery=Delivery(settings.delivery),
             on_settled=self.metrics.question_settled,
+            instance=self.instance,
+            audit=self.audit,
+            approvals=Approvals(
+                self.signing,
+                self.storage.receipts,
+                clock=self.clock,
+                ids=self.ids,
+                audit=self.audit,
+            ),
         )
+        self.upkeep = Upkeep(self.router, self.workers)
+        self.storage.bus.subscribe(self.upkeep)
         self.allowlist = Allowlist(settings.access, [port_of(sock) for sock in ports.values()])
+        self.proxies = Proxies(
+            settings.access.proxies,
+            speaks_proxy_protocol=settings.access.proxy_protocol == "on",
+        )
+        self.reports = Reports(self)
         self.probes = self._make_probes()
         self.monitoring = MonitoringApp(self.probes, self.metrics, self.allowlist)
-        self.frontends = self._make_frontends(port_of(ports["mcp"]))
-        self.mcp = self._make_mcp()
-        self._listen(ports["ws"], self.frontends.handle)
-        self._listen(ports["mcp"], self.mcp.handle)
-        self._register_gauges()
+        self.access = self._make_access()
+        self.quotas = keeper_of(self)
+        self.tools = WebTools(
+            settings.page_tools,
+            router=self.router,
+            store=self.storage.tools,
+            bus=self.storage.bus,
+            instance=self.instance,
+            quotas=None if self.quotas is None else self.quotas.allowances,
+        )
+        self.upkeep.tools = self.tools
+        self.frontends = frontends_endpoint_of(self, port_of(ports["mcp"]))
+        self.frontends.admit_embedders(settings.access.origins)
+        self.mcp = mcp_endpoint_of(self)
+        self.sites: list[Site] = []
+        if self.access is None:
+            self._listen(ports["ws"], self.frontends.handle, ANYBODY)
+            self._listen(ports["mcp"], self.mcp.handle, ANYBODY)
+        else:
+            self._listen(ports["ws"], self.access.guarded_frontends(self.frontends.handle), NOBODY)
+            self._listen(ports["mcp"], self.access.guarded_callers(self.mcp.handle), NOBODY)
+        self.metrics.read_from(self.reports.readings)
 
     def _make_probes(self) -> Probes:
         return Probes(
             components={
-                "store": self._check_store,
-                "workers": self._check_workers,
-                "connections": self._check_connections,
+                "store": self.storage.check,
+                "workers": self.reports.workers,
+                "connections": self.reports.connections,
             },
-            is_ready=lambda: self.is_ready,
+            is_ready=self._can_serve,
             clock=self.clock,
             lag=lambda: trio.current_time() - self.timers.now(),
             new_id=self.ids.new,
             version=self.version,
-            system_info=self._system_info,
+            system_info=self.reports.system_info,
         )
 
-    def _make_frontends(self, mcp_port: int) -> FrontendsEndpoint:
-        return FrontendsEndpoint(
-            self.settings.frontends,
-            router=self.router,
-            workers=self.workers,
-            timers=self.timers,
-            ids=self.ids,
-            static=StaticFiles.of_inbox(),
-            health=self.probes.response,
-            config={
-                "version": self.version,
-                "ws_path": "/ws",
-                "mcp_url": f"http://{url_host(self.settings.host)}:{mcp_port}/mcp",
-            },
-            tenant=TENANT,
-            instance=self.instance,
-            version=self.version,
-            metrics=self.metrics,
-        )
+    def _make_access(self) -> Access | None:
+        if not self.settings.auth.is_on:
+            return None
+        # Only here: cryptography takes a while to load.
+        access: type[Access] = importlib.import_module("gateway.access").Access
+        return access(self)
 
-    def _make_mcp(self) -> McpEndpoint:
-        registry = product_registry(
-            self.settings.tools, router=self.router, workers=self.workers, timers=self.timers
-        )
-        return McpEndpoint(
-            self.settings.mcp,
-            registry=registry,
-            store=self.store,
-            workers=self.workers,
-            timers=self.timers,
-            ids=self.ids,
-            clock=self.clock,
-            server=Implementation("frontend-router", self.version, "frontend-router"),
-            identify=lambda _request: ANYBODY,
-            health=self.probes.response,
-            on_call=self.metrics.mcp_done,
-            instructions=INSTRUCTIONS,
-        )
+    def _can_serve(self) -> bool:
+        knows_keys = self.access is None or self.access.authenticator.is_ready
+        return self.is_ready and knows_keys and self.storage.is_usable()
 
-    def _listen(self, sock: socket.socket, handler: Handler) -> None:
+    def _listen(self, sock: socket.socket, handler: Handler, principal: Principal) -> None:
         settings = self.settings
         site = Site(
             handler,
@@ -253,8 +316,15 @@ class Gateway:
             settings.http,
             self.timers,
             self.metrics.request_done,
+            principal=principal,
+            pack=self.codings.packed,
+            pack_stream=self.codings.stream,
+            proxies=self.proxies,
         )
-        self.connections.listen(sock, partial(HttpConnection, site), refusal=_REFUSAL)
+        self.sites.append(site)
+        self.connections.listen(
+            sock, partial(opened, site, _REFUSAL), refusal=_REFUSAL, is_proxy=self.proxies.trusts
+        )
 
     # -- going away
 
@@ -264,16 +334,34 @@ class Gateway:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        # A terminal that is closed says the same, and means the end.
+        reloads = self.reloader is not None and not sys.stdout.isatty()
+        heard = (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if reloads else ()))
+        with trio.open_signal_receiver(*heard) as signals:
             self.has_started = True
             task_status.started()
             async for number in signals:
-                if self.stopping.is_set():
+                if number == signal.SIGHUP:
+                    self._reload()
+                    continue
+                if self.stopping.is_set() or not self.is_ready:
                     log.warning("gateway_stopped_at_once", signal=signal.Signals(number).name)
                     process.cancel()
                     return
                 log.info("gateway_draining", signal=signal.Signals(number).name)
                 self.stopping.set()
+
+    def _reload(self) -> None:
+        assert self.reloader is not None
+        if not self.is_ready:
+            log.warning("reload_ignored", reason="the gateway starts, or leaves")
+        elif (changes := self.reloader.read()) is not None:
+            reload.apply(self, changes)
+
+    async def _watch_parent(self, parent: int) -> None:
+        await trio.lowlevel.wait_readable(parent)
+        log.warning("gateway_draining", reason="the process that started this one has ended")
+        self.stopping.set()
 
     async def _drain(self) -> None:
         """Go away without losing anybody: see `gateway.drain` for the steps' times."""
@@ -283,103 +371,13 @@ class Gateway:
         self.connections.stop_listening()
         self.router.draining = True
         with trio.move_on_after(drain.wait_seconds):
-            await self.router.wait_until_nobody_waits()
-        await self.router.tell_waiters_to_come_back()
+            await self.upkeep.wait_until_nobody_waits()
+        await self.upkeep.tell_waiters_to_come_back()
         self.mcp.stop_listening()
-        for frontend in self.frontends.sockets():
-            frontend.restart()
+        await send_away(self.frontends.sockets(), drain)
         with trio.move_on_after(drain.leave_seconds):
+            await self.large.drain()
             await self.workers.drain()
             await self.connections.wait_until_sent()
-
-    # -- watching
-
-    def _announce(self) -> None:
-        host = url_host(self.settings.host)
-        numbers = self.ports
-        log.info(
-            "gateway_started",
-            version=self.version,
-            instance=self.instance,
-            store="memory",
-            compiled=COMPILED,
-            python=f"{platform.python_implementation()} {platform.python_version()}",
-            **{f"{name}_port": number for name, number in numbers.items()},
-        )
-        if sys.stdout.isatty():
-            print(  # noqa: T201 - for the person who typed the command
-                BANNER.format(
-                    inbox=f"http://{host}:{numbers['ws']}/",
-                    mcp=f"http://{host}:{numbers['mcp']}/mcp",
-                    monitoring=f"http://{host}:{numbers['monitoring']}/health",
-                )
-            )
-
-    def _check_store(self) -> Check:
-        held = self.store.statistics()
-        limits = self.settings.memory
-        full = max(held.pending / limits.pending, held.bytes / limits.bytes)
-        status = Status.HEALTHY if full < _NEARLY_FULL else Status.WARNING
-        return Check(status, f"{held.pending} questions are open", dataclasses.asdict(held))
-
-    def _check_workers(self) -> Check:
-        state = self.workers.statistics()
-        full = state.queued / self.settings.workers.queue
-        status = Status.HEALTHY if full < _NEARLY_FULL else Status.WARNING
-        return Check(status, f"{state.queued} jobs are queued", dataclasses.asdict(state))
-
-    def _check_connections(self) -> Check:
-        state = self.connections.statistics()
-        status = Status.HEALTHY if state.accepting else Status.WARNING
-        message = "accepting" if state.accepting else "out of file descriptors"
-        return Check(status, message, {"open": state.open, "refused": state.refused})
-
-    def _system_info(self) -> dict[str, object]:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return {
-            "instance": self.instance,
-            "python": platform.python_version(),
-            "platform": sys.platform,
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-        }
-
-    def _register_gauges(self) -> None:
-        self.metrics.read_from(self._readings)
-
-    def _readings(self) -> dict[str, Reading]:
-        connections = self.connections.statistics()
-        workers = self.workers.statistics()
-        held = self.store.statistics()
-        mcp = self.mcp.statistics()
-        return {
-            "http_requests_in_flight": mcp.active + mcp.listeners,
-            "websocket_connections_active": self.frontends.connected(),
-            "mcp_active_requests": mcp.active,
-            "channel_utilization_percent": {
-                ("workers",): 100 * workers.queued / self.settings.workers.queue,
-                ("questions",): 100 * held.pending / self.settings.memory.pending,
-            },
-            "active_user_sessions": held.frontends,
-            "frontend_router_info": {(self.version, self.instance): 1},
-            "frontend_router_connections": connections.open,
-            "frontend_router_connections_blocked": connections.blocked,
-            "frontend_router_outbox_bytes": connections.outbox_bytes,
-            "frontend_router_worker_queue_depth": workers.queued,
-            "frontend_router_workers": workers.workers,
-            "frontend_router_workers_busy": workers.busy,
-            "frontend_router_loop_lag_seconds": connections.lag,
-            "frontend_router_loop_stall_seconds": connections.stall,
-            "frontend_router_timers": connections.timers,
-            "frontend_router_questions_open": held.pending,
-            "frontend_router_connections_accepted_total": connections.accepted,
-            "frontend_router_slow_consumers_total": connections.slow_consumers,
-            "frontend_router_refused_total": {("connections",): connections.refused},
-        }
-
-
-def _connection_failed(connection: Connection | None, error: Exception) -> None:
-    log.error("connection_failed", peer=connection.peer if connection else "", exc_info=error)
-
-
-def _job_failed(lane: str, error: BaseException) -> None:
-    log.error("job_failed", tenant=lane, exc_info=error)
+            if self.audit is not None:
+                await self.audit.recorder.drain()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import islice
-from typing import Final, cast, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 from gateway.hub import Hub
 from gateway.offers import Offer, Recipient
-from session.model import Audience, Delivery, Outcome
+from session.model import Audience, Delivery, Outcome, Question
+
+if TYPE_CHECKING:
+    from gateway.audit import Audit
 
 _MOVED_PER_SWEEP: Final = 500
 
@@ -24,11 +27,13 @@ class Dispatch:
     Args:
         hub: the frontends attached here; their loads are kept there.
         unseen_seconds: with delivery one, how long an offer may stay unseen.
+        audit: told who is shown what, if anybody wants to know.
     """
 
-    __slots__ = ("_hub", "_unseen", "_unseen_seconds")
+    __slots__ = ("_audit", "_hub", "_unseen", "_unseen_seconds")
 
-    def __init__(self, hub: Hub, unseen_seconds: float) -> None:
+    def __init__(self, hub: Hub, unseen_seconds: float, audit: Audit | None = None) -> None:
+        self._audit = audit
         self._hub = hub
         self._unseen_seconds = unseen_seconds
         # Offers of delivery one that nobody looked at, longest unseen first.
@@ -38,12 +43,19 @@ class Dispatch:
         """Return the frontends here that an audience means."""
         return cast("Collection[Recipient]", self._hub.matching(tenant, audience))
 
+    def anybody(self, question: Question) -> bool:
+        """Whether somebody is here to whom a question could be shown."""
+        return bool(self._hub.matching(question.tenant, question.audience))
+
     def show(self, offer: Offer, now: float) -> None:
         """Show a question to its audience here, or to the least busy one of it."""
         question = offer.question
         if question.delivery is Delivery.ALL:
             for recipient in self.recipients(question.tenant, question.audience):
-                self.give(offer, recipient)
+                self.give(offer, recipient, now)
+            return
+        if question.tool:
+            self._call(offer, now)
             return
         passed_over = offer.passed_over or ()
         chosen = self._hub.least_busy(question.tenant, question.audience, passed_over)
@@ -54,22 +66,31 @@ class Dispatch:
         if chosen is not None:
             offer.offered_at = now
             self._unseen[offer] = None
-            self.give(offer, cast("Recipient", chosen))
+            self.give(offer, cast("Recipient", chosen), now)
 
-    def give(self, offer: Offer, recipient: Recipient) -> None:
+    def _call(self, offer: Offer, now: float) -> None:
+        """Show a call to the connection that offers its tool: it moves on only when that goes."""
+        question = offer.question
+        for recipient in self.recipients(question.tenant, question.audience):
+            self.give(offer, recipient, now)
+            return
+
+    def give(self, offer: Offer, recipient: Recipient, now: float) -> None:
         """Show a question to one frontend, once."""
         if recipient in offer.holders:
             return
         question = offer.question
-        offer.holders[recipient] = None
+        offer.holders[recipient] = now
         recipient.offers[question.id] = offer
         if question.delivery is Delivery.ONE:
             self._hub.add_load(recipient, 1)
         recipient.offer(offer)
+        if self._audit is not None:
+            self._audit.offered(question, recipient)
 
     def take(self, offer: Offer, recipient: Recipient) -> None:
         """Take a question from one frontend without a word: it has gone, or is told apart."""
-        if offer.holders.pop(recipient, self) is self:
+        if offer.holders.pop(recipient, None) is None:
             return
         del recipient.offers[offer.question.id]
         if offer.question.delivery is Delivery.ONE:
@@ -90,29 +111,45 @@ class Dispatch:
         if one:
             self._unseen.pop(offer, None)
 
-    def saw(self, recipient: Recipient, question_id: str) -> None:
+    def saw(self, recipient: Recipient, question_id: str, now: float) -> Offer | None:
         """A person looks at a question: with delivery one it stays with them."""
         offer = recipient.offers.get(question_id)
         if offer is not None:
             self._unseen.pop(offer, None)
+            if offer.seen is None:
+                offer.seen = {}
+            offer.seen.setdefault(recipient, now)
+        return offer
 
-    def pass_on_unseen(self, now: float) -> None:
-        """With delivery one: what nobody looked at in time is shown to the next one."""
+    def pass_on_unseen(self, now: float) -> list[Offer]:
+        """With delivery one: what nobody looked at in time is shown to the next one.
+
+        Returns the offers for which there is no next one here; they stay where they are.
+        """
+        alone = []
         for offer in list(islice(self._unseen, _MOVED_PER_SWEEP)):
             if offer.offered_at + self._unseen_seconds > now:
-                return
+                break
             if self._unseen.pop(offer, self) is self:
                 continue
             (holder,) = offer.holders
             if len(self._hub.matching(holder.tenant, offer.question.audience)) == 1:
-                # There is no next one yet; it may still be seen.
+                # It may still be seen.
                 offer.offered_at = now
                 self._unseen[offer] = None
+                alone.append(offer)
                 continue
             self.take(offer, holder)
             offer.passed_over = (offer.passed_over or set()) | {holder}
             holder.withdraw(offer, "reassigned", None)
             self.show(offer, now)
+        return alone
+
+    def take_back(self, offer: Offer) -> None:
+        """Take a question from everybody here: another instance shows it now."""
+        for holder in list(offer.holders):
+            self.take(offer, holder)
+            holder.withdraw(offer, "reassigned", None)
 
     @property
     def unseen(self) -> int:

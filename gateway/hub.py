@@ -7,7 +7,7 @@ cross over to another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, Protocol, final
 
 from session.model import Audience
@@ -22,6 +22,8 @@ class Frontend(Protocol):
     frontend_id: str
     user: str
     groups: tuple[str, ...]
+    #: Which may be others the next moment: the tools that it offers, with their digests.
+    tools: Mapping[str, str]
 
 
 @final
@@ -44,6 +46,10 @@ class _Tenant:
         kind = audience.kind
         if kind == "everyone":
             return self.everyone
+        if kind == "tool":
+            tool, _, frontend_id = audience.name.partition(" ")
+            of_id = self.by_id.get(frontend_id)
+            return {each: None for each in of_id if tool in each.tools} if of_id else {}
         index = {"user": self.by_user, "group": self.by_group, "frontend": self.by_id}[kind]
         return index.get(audience.name, _NOBODY)  # type: ignore[arg-type]  # empty has no type
 
@@ -105,6 +111,7 @@ class Hub:
             or (kind == "user" and name == frontend.user)
             or (kind == "group" and name in frontend.groups)
             or (kind == "frontend" and name == frontend.frontend_id)
+            or (kind == "tool" and _offers(frontend, name))
         )
 
     def least_busy(
@@ -145,6 +152,12 @@ class Hub:
 
     def __len__(self) -> int:
         return sum(len(tenant.everyone) for tenant in self._tenants.values())
+
+
+def _offers(frontend: Frontend, name: str) -> bool:
+    tool, _, frontend_id = name.partition(" ")
+    # Of a frontend elsewhere it is not known here what it offers.
+    return frontend.frontend_id == frontend_id and tool in getattr(frontend, "tools", ())
 
 
 def _entries(

@@ -7,6 +7,8 @@ from typing import final
 
 _BYTES = 16
 _BATCH = 256
+# The first two bits of this digit are 1 and 0 (RFC 9562, section 4.1).
+_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @final
@@ -25,3 +27,11 @@ class Ids:
             width = _BYTES * 2
             self._left = [pool[at : at + width] for at in range(0, len(pool), width)]
         return self._left.pop()
+
+    def uuid(self) -> str:
+        """Return a UUID, version 4, as Go's programs write theirs: of 128 bits, 6 are given."""
+        digits = self.new()
+        variant = _VARIANTS[digits[16]]
+        return (
+            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        )

@@ -35,7 +35,8 @@ def configure(level: str, stream: TextIO) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        # A line in one write: several processes may share the stream.
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
@@ -45,10 +46,18 @@ def configure(level: str, stream: TextIO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(_without_known_trace)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # Libraries' own news matter only when something is wrong with them.
     root.setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def _without_known_trace(record: logging.LogRecord) -> bool:
+    """Leave out where Trio accepts: while descriptors are out it says so ten times a second."""
+    if record.name == "trio.serve_listeners":
+        record.exc_info = None
+    return True
 
 
 def _name_level_as_go(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -59,7 +68,9 @@ def _name_level_as_go(_logger: WrappedLogger, _method: str, event: EventDict) ->
 def _for_people() -> list[Processor]:
     styles = structlog.dev.ConsoleRenderer.get_default_level_styles()
     styles["fatal"] = styles["critical"]
-    return [structlog.dev.ConsoleRenderer(level_styles=styles)]
+    # Not the one of rich, if that is there: it shows what local variables hold.
+    plainly = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(level_styles=styles, exception_formatter=plainly)]
 
 
 def _for_machines() -> list[Processor]:

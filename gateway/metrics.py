@@ -58,12 +58,41 @@ _GAUGES: Final = (
     ("frontend_router_connections_blocked", "Connections whose peer does not read.", ()),
     ("frontend_router_outbox_bytes", "Bytes waiting for peers that do not read.", ()),
     ("frontend_router_worker_queue_depth", "Jobs waiting for a worker.", ()),
+    ("frontend_router_large_waiting", "Large messages that wait to be read or written.", ("how",)),
+    ("frontend_router_tasks", "Trio tasks that live.", ()),
     ("frontend_router_workers", "Workers that exist.", ()),
     ("frontend_router_workers_busy", "Workers that have a job.", ()),
     ("frontend_router_loop_lag_seconds", "How late the event loop was at its last tick.", ()),
     ("frontend_router_loop_stall_seconds", "Its longest lag in the last 15 to 30 seconds.", ()),
     ("frontend_router_timers", "Deadlines that are armed.", ()),
-    ("frontend_router_questions_open", "Questions without an outcome, in the store.", ()),
+    ("frontend_router_questions_open", "Questions without an outcome that are known here.", ()),
+    ("frontend_router_withdrawals_waiting", "Questions to take back once the store is back.", ()),
+    ("frontend_router_receipts_used", "Uses of approvals that the memory store remembers.", ()),
+    ("frontend_router_tools_offered", "Tools that the frontends here offer.", ()),
+    ("frontend_router_tool_bytes", "Bytes of their definitions.", ()),
+    ("frontend_router_presence_watches", "Callers that want to hear who is connected.", ()),
+    ("frontend_router_resources_watched", "What sessions with a stream here subscribed to.", ()),
+    ("frontend_router_presence_unsaid", "Tenants whose news other instances do not have yet.", ()),
+    ("frontend_router_store_usable", "Whether new questions can be stored: 1 or 0.", ()),
+    ("frontend_router_store_instances", "Instances that share the store.", ()),
+    ("frontend_router_quota_accounts", "Tenants and subjects with quotas that are known here.", ()),
+    ("frontend_router_quota_used_percent", "How full the fullest account is here.", ("quota",)),
+    ("frontend_router_redis_in_flight", "Commands sent to Redis and not answered yet.", ()),
+    ("frontend_router_audit_waiting", "Entries of the audit record not written yet.", ()),
+    ("frontend_router_redis_waiting", "Commands that wait to be sent to Redis.", ()),
+)
+
+
+# What a store in Redis counts by itself.
+_SHARED_STORE: Final = (
+    ("redis_commands", "Commands sent to Redis.", ()),
+    ("redis_batches", "Readings that brought their replies: those of one turn come together.", ()),
+    ("redis_redirects", "Commands that Redis sent elsewhere.", ("kind",)),
+    ("redis_reconnects", "Connections to Redis made again.", ()),
+    ("redis_retries", "Commands sent again, for whatever reason.", ()),
+    ("redis_refused", "Commands for which there was no room.", ()),
+    ("session_cache", "Look-ups of sessions, by whether Redis had to be asked.", ("result",)),
+    ("events", "What other instances did, by how it was noticed.", ("how",)),
 )
 
 
@@ -171,9 +200,37 @@ class Metrics:
         self.refused = counter(
             "frontend_router_refused_total", "What was turned away, by reason.", ("reason",)
         )
+        self.coded = counter(
+            "frontend_router_coded_bytes_total", "Bytes of compressed bodies and of their content.",
+            ("coding", "direction", "form"),
+        )  # fmt: skip
+        self.coding_refused = counter(
+            "frontend_router_coding_refused_total",
+            "Compressed bodies that were damaged, or too much came out of.", ("coding",),
+        )  # fmt: skip
+        self.denied = counter(
+            "frontend_router_denied_total", "Who was not let in, by reason.", ("reason",)
+        )
+        self.over_quota = counter(
+            "frontend_router_quota_refused_total", "What was over a quota, by its name.", ("quota",)
+        )
+        self.audited = counter(
+            "frontend_router_audit_entries_total",
+            "Entries of the audit record: written, or dropped as too many waited.",
+            ("result",),
+        )
+        self.notes_left_out = counter(
+            "frontend_router_notes_left_out_total",
+            "Questions of which not all was noted, as there was too much.",
+            (),
+        )
         self.slow_consumers = counter(
             "frontend_router_slow_consumers_total", "Connections closed as nobody read.", ()
         )
+        self.redis = {
+            name: counter(f"frontend_router_{name}_total", help_, labels)
+            for name, help_, labels in _SHARED_STORE
+        }
         self.failures = counter(
             "frontend_router_failures_total", "Defects: what ended with an exception.", ("where",)
         )

@@ -9,14 +9,28 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final, Literal, NamedTuple, Protocol, final
 
+import msgspec
+
 from gateway.answers import InvalidSchemaError, check_schema
 from gateway.errors import InvalidAskError
 from gateway.hub import Frontend
 from pool.settings import setting
 from session import Settlement
-from session.model import EVERYONE, Audience, Choice, Delivery, Outcome, Presence, Question, State
+from session.model import (
+    EVERYONE,
+    Approval,
+    Audience,
+    Choice,
+    Delivery,
+    Outcome,
+    Presence,
+    Principal,
+    Question,
+    State,
+)
 
 _CHOICES: Final = 100
+_decode_notification: Final = msgspec.json.Decoder(tuple[str, str, float, str, str, str]).decode
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class Ask:
     """What a caller wants to know. ``timeout`` is in seconds; ``None`` is the default."""
 
     __slots__ = (
+        "approval",
         "asker_name",
         "audience",
         "choices",
@@ -58,10 +73,14 @@ class Ask:
         "delivery",
         "idempotency_key",
         "if_absent",
+        "parts",
+        "quorum",
         "schema",
         "session_id",
         "text",
         "timeout",
+        "tool",
+        "urgency",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a question may have
@@ -77,6 +96,11 @@ class Ask:
         session_id: str = "",
         asker_name: str = "",
         if_absent: Literal["wait", "fail"] = "wait",
+        approval: Approval | None = None,
+        urgency: Literal["", "low", "high"] = "",
+        parts: tuple[str, ...] = (),
+        quorum: int = 0,
+        tool: str = "",
     ) -> None:
         self.text = text
         self.timeout = timeout
@@ -89,6 +113,12 @@ class Ask:
         self.session_id = session_id
         self.asker_name = asker_name
         self.if_absent = if_absent
+        self.approval = approval
+        self.urgency = urgency
+        self.parts = parts
+        self.quorum = quorum
+        #: The frontend's tool that is called, if this is a call; see `Question`.
+        self.tool = tool
 
 
 class Waiter(Protocol):
@@ -97,16 +127,30 @@ class Waiter(Protocol):
     def settled(self, question: Question, outcome: Outcome) -> None:
         """Hear the outcome: once, later, and never from inside the call that asked."""
 
+    def put_off(self) -> None:
+        """This instance goes away; the question stays, and others know it."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who waits."""
+
+    def cut_off(self) -> None:
+        """The credential of whoever waits is not good any more."""
+
 
 @final
 class Asked:
-    """What became of an ask: its question, and how that ended if it did so before."""
+    """What became of an ask: its question, and how that ended if it did so before.
 
-    __slots__ = ("outcome", "question")
+    ``fresh``: the question is a new one.
+    """
 
-    def __init__(self, question: Question, outcome: Outcome | None) -> None:
+    __slots__ = ("fresh", "outcome", "question")
+
+    def __init__(self, question: Question, outcome: Outcome | None, *, fresh: bool) -> None:
         self.question = question
         self.outcome = outcome
+        self.fresh = fresh
 
 
 class Ack(NamedTuple):
@@ -143,6 +187,36 @@ class Notification:
         #: What the frontends' port made of it, once for all of them.
         self.encoded = b""
 
+    def stored(self) -> bytes:
+        """Return it for other instances, `of` reads it."""
+        return msgspec.json.encode(
+            (self.id, self.sender, self.created_at, self.message, self.title, self.level)
+        )
+
+    @classmethod
+    def of(cls, audience: Audience, stored: bytes) -> Notification:
+        """Return what `stored` wrote at another instance.
+
+        Raises:
+            msgspec.DecodeError: it did not.
+        """
+        notification_id, sender, created_at, message, title, level = _decode_notification(stored)
+        notification = cls(message, title=title, level=level, audience=audience)
+        notification.id = notification_id
+        notification.sender = sender
+        notification.created_at = created_at
+        return notification
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RouterStatistics:
+    """What the router holds, and what became of questions so far."""
+
+    offers: int
+    waiters: int
+    unseen: int
+    outcomes: dict[str, int]
+
 
 class Recipient(Frontend, Protocol):
     """A frontend as the router uses it. Every method returns at once."""
@@ -152,6 +226,7 @@ class Recipient(Frontend, Protocol):
     #: Whether the hub has it; the router keeps it.
     attached: bool
     presence: Presence
+    principal: Principal
 
     def offer(self, offer: Offer) -> None:
         """Show a question, now or as soon as the socket takes it."""
@@ -167,14 +242,34 @@ class Recipient(Frontend, Protocol):
 class Offer:
     """A question as this process knows it: who is shown it, who waits for it."""
 
-    __slots__ = ("encoded", "holders", "offered_at", "passed_over", "question", "waiters")
+    __slots__ = (
+        "encoded",
+        "held",
+        "holders",
+        "noted_at",
+        "offered_at",
+        "passed_over",
+        "question",
+        "seen",
+        "waiters",
+        "written",
+    )
 
     def __init__(self, question: Question) -> None:
         self.question = question
         #: What the frontends' port made of it, once for all of them.
         self.encoded = b""
+        #: And what it made of a large one.
+        self.written: object = None
         self.waiters: list[Waiter] = []
-        self.holders: dict[Recipient, None] = {}
+        #: Who is shown it, and since when.
+        self.holders: dict[Recipient, float] = {}
+        #: Who looked at it first, and when, of those who did here.
+        self.seen: dict[Recipient, float] | None = None
+        #: Up to when the store has been told of both; see `gateway.chronicle`.
+        self.noted_at = 0.0
+        # With delivery one: whether this is the instance that shows it.
+        self.held = False
         # With delivery one: since when somebody has it, and who had it before.
         self.offered_at = 0.0
         self.passed_over: set[Recipient] | None = None
@@ -191,6 +286,8 @@ def check_ask(ask: Ask, settings: Settings) -> None:
         raise InvalidAskError("The question is empty; say what you want to know.")
     if len(ask.text) > limit or len(ask.context) > limit:
         raise InvalidAskError(f"A question and its context may have {limit} characters each.")
+    if ask.quorum:
+        _check_quorum(ask)
     if ask.choices:
         if len(ask.choices) > _CHOICES:
             raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
@@ -203,6 +300,56 @@ def check_ask(ask: Ask, settings: Settings) -> None:
             check_schema(ask.schema)
         except InvalidSchemaError as error:
             raise InvalidAskError(f"The question cannot be asked: {error}.") from None
+
+
+def _check_quorum(ask: Ask) -> None:
+    if ask.audience.kind in ("user", "frontend"):
+        raise InvalidAskError(
+            "A quorum is of several people: ask everyone or a group, or leave quorum out."
+        )
+    if ask.delivery is Delivery.ONE:
+        raise InvalidAskError('A quorum needs delivery "all": several people are asked.')
+
+
+def question_of(  # noqa: PLR0913, PLR0917 - all that a question comes from
+    ask: Ask,
+    principal: Principal,
+    settings: Settings,
+    question_id: str,
+    now: float,
+    delivery: Delivery,
+) -> Question:
+    """Return the question that an ask becomes; ``delivery`` is for one that does not say."""
+    timeout = settings.default_seconds if ask.timeout is None else ask.timeout
+    return Question(
+        question_id,
+        principal.tenant,
+        principal.subject,
+        ask.text,
+        now,
+        now + min(max(timeout, 0.0), settings.maximum_seconds),
+        ask.audience,
+        # Who waits for several people asks all of them at once.
+        Delivery.ALL if ask.quorum else ask.delivery or delivery,
+        ask.choices,
+        ask.schema,
+        ask.context,
+        ask.idempotency_key,
+        ask.asker_name,
+        ask.session_id,
+        ask.approval,
+        ask.urgency,
+        ask.parts,
+        ask.quorum,
+        ask.tool,
+    )
+
+
+def ack_of(settled: Settlement | None, state: State) -> Ack:
+    """Tell somebody what became of what they said: it ended the question so, or came second."""
+    if settled is not None and settled.won:
+        return Ack("accepted", state=state)
+    return refused(settled)
 
 
 def refused(settled: Settlement | None) -> Ack:

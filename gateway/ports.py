@@ -28,11 +28,13 @@ def url_host(host: str) -> str:
 
 
 @contextlib.contextmanager
-def bound(host: str, port: int, flag: str) -> Iterator[socket.socket]:
-    """Bind a port, or say which setting to change."""
+def bound(host: str, port: int, flag: str, *, shared: bool = False) -> Iterator[socket.socket]:
+    """Bind a port, or say which setting to change; ``shared`` is with processes of our own."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             sock.bind((host, port))
         except OSError as error:

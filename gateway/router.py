@@ -8,63 +8,52 @@ lost and made again from the store.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Final, cast, final
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, final
 
 import trio
 
+from gateway import texts
 from gateway.answers import refusal
+from gateway.approvals import Approvals
+from gateway.audit import Audit
+from gateway.chronicle import NOTED_AFTER, Chronicle
+from gateway.decisions import Decisions, has_answered
 from gateway.dispatch import Dispatch
 from gateway.errors import InvalidAskError, NobodyConnectedError
-from gateway.hub import Frontend, Hub
+from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.offers import (
     ACCEPTED,
     Ack,
     Ask,
     Asked,
-    Notification,
     Offer,
     Recipient,
+    RouterStatistics,
     Settings,
     Waiter,
+    ack_of,
     check_ask,
     lost_to,
+    question_of,
     refused,
 )
+from gateway.people import People
+from gateway.withdrawals import Withdrawals
 from pool.workers import to_worker
-from session import Bus, Found, Settlement, Store
-from session.model import (
-    EVERYONE,
-    Audience,
-    Delivery,
-    Draft,
-    Outcome,
-    Presence,
-    Principal,
-    Question,
-    State,
-)
+from session import Bus, Found, Listed, Settlement, Store
+from session.errors import StoreUnavailableError, TooManyPendingError
+from session.model import Delivery, Outcome, Principal, Question, State
 
-_SWEEP_SECONDS: Final = 0.25
-_EXPIRED_PER_SWEEP: Final = 500
 _OFFERS_PER_STEP: Final = 500
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RouterStatistics:
-    """What the router holds, and what became of questions so far."""
-
-    offers: int
-    waiters: int
-    unseen: int
-    outcomes: dict[str, int]
+_KEPT: Final = 20_000
 
 
 @final
 class Router:
-    """Asks, offers, settles. Owned by the composition root, swept by `run`."""
+    """Asks, offers, settles. Owned by the composition root."""
 
     def __init__(  # noqa: PLR0913 - the composition root hands over what it needs
         self,
@@ -75,19 +64,36 @@ class Router:
         hub: Hub,
         ids: Ids,
         clock: Callable[[], float],
+        instance: str,
         delivery: Delivery = Delivery.ALL,
         on_settled: Callable[[str, float], None] = lambda _state, _seconds: None,
+        audit: Audit | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.clock = clock
         self.hub = hub
-        self._bus = bus
+        #: Whether other instances have the same questions.
+        self.shared = store.shared
         self._ids = ids
         self._delivery = delivery
         self._on_settled = on_settled
-        self._offers: dict[str, Offer] = {}
-        self._dispatch = Dispatch(hub, settings.unseen_seconds)
+        self.audit = audit
+        self.approvals = approvals
+        self.chronicle = Chronicle()
+        self.decisions = Decisions(self)
+        #: The questions that somebody here waits for or is shown, by id.
+        self.offers: dict[str, Offer] = {}
+        #: What is done once the store is back: frontends not shown what waits for them, questions
+        #: that nobody here is shown any more, and those that nobody waits for.
+        self.behind: dict[Recipient, None] = {}
+        self.kept: deque[Question] = deque(maxlen=_KEPT)
+        self.withdrawals = Withdrawals()
+        self.dispatch = Dispatch(hub, settings.unseen_seconds, audit)
+        self.people = People(store, bus, hub, ids, clock, instance, audit)
+        #: Told of each question that ends, if somebody counts them.
+        self.on_ended: Callable[[str], None] | None = None
         self._outcomes: dict[str, int] = {state.text: 0 for state in State}
         #: Set while the process is going away: nothing new is asked.
         self.draining = False
@@ -108,24 +114,36 @@ class Router:
         if self.draining:
             raise InvalidAskError("This gateway is shutting down; ask again in a moment.")
         check_ask(ask, self.settings)
-        if ask.if_absent == "fail" and not await self.online(principal.tenant, ask.audience):
+        if ask.if_absent == "fail" and not await self.people.online(principal.tenant, ask.audience):
             raise NobodyConnectedError
-        admitted = await self.store.admit(self._question(principal, ask))
+        question = question_of(
+            ask, principal, self.settings, self._ids.new(), self.clock(), self._delivery
+        )
+        one = question.delivery is Delivery.ONE
+        holds = self.shared and one and self.dispatch.anybody(question)
+        admitted = await self.store.admit(question, hold=holds)
         question = admitted.question
         if admitted.outcome is not None:
-            return Asked(question, admitted.outcome)
-        offer = self._offer_of(question)
+            return Asked(question, admitted.outcome, fresh=False)
+        offer = self.offer_of(question)
         if waiter is not None:
             offer.waiters.append(waiter)
         if admitted.fresh:
             self._outcomes["open"] += 1
-            self._dispatch.show(offer, self.clock())
-            self._bus.question_opened(question.tenant, question.id)
-        return Asked(question, None)
+            if self.audit is not None:
+                self.audit.asked(principal, question)
+            if not self.shared or question.delivery is Delivery.ALL:
+                self.dispatch.show(offer, self.clock())
+            elif holds:
+                await self.show_held(offer)
+            elif self.dispatch.anybody(question):
+                # Somebody has come since. Whatever comes of it: the question is asked.
+                await self.consider_soon(question)
+        return Asked(question, None, fresh=admitted.fresh)
 
     def forget(self, question_id: str, waiter: Waiter) -> None:
         """The caller left: ``waiter`` hears nothing more; the question stays."""
-        offer = self._offers.get(question_id)
+        offer = self.offers.get(question_id)
         if offer is not None and waiter in offer.waiters:
             offer.waiters.remove(waiter)
 
@@ -137,10 +155,10 @@ class Router:
         Returns ``None`` for a question that is unknown or somebody else's.
         """
         found = await self.store.find(principal.tenant, question_id)
-        if found is None or found.question.asker != principal.subject:
+        if found is None or found.question.asker != principal.subject or found.question.tool:
             return None
         if found.outcome is None and waiter is not None:
-            self._offer_of(found.question).waiters.append(waiter)
+            self.offer_of(found.question).waiters.append(waiter)
         return found
 
     async def cancel(
@@ -148,36 +166,10 @@ class Router:
     ) -> Settlement | None:
         """Take a question of the caller back. The settlement says who was first."""
         found = await self.store.find(principal.tenant, question_id)
-        if found is None or found.question.asker != principal.subject:
+        if found is None or found.question.asker != principal.subject or found.question.tool:
             return None
-        return await self._settle(
-            found.question, Outcome(State.CANCELLED, at=self.clock(), by=by, reason=reason), None
-        )
-
-    async def notify(self, principal: Principal, notification: Notification) -> int:
-        """Tell people something; return how many frontends here were told."""
-        notification.id = self._ids.new()
-        notification.sender = principal.subject
-        notification.created_at = self.clock()
-        told = self._dispatch.recipients(principal.tenant, notification.audience)
-        for recipient in told:
-            recipient.notify(notification)
-        return len(told)
-
-    async def online(self, tenant: str, audience: Audience = EVERYONE) -> int:
-        """Return how many frontends are connected, anywhere, that an audience means."""
-        here = len(self.hub.matching(tenant, audience))
-        if here:
-            return here
-        return sum(
-            1
-            for presence in await self.store.present(tenant)
-            if self.hub.matches(cast("Frontend", _Absent(presence)), audience)
-        )
-
-    async def frontends(self, principal: Principal) -> Sequence[Presence]:
-        """Return the frontends of the caller's tenant, at every instance."""
-        return await self.store.present(principal.tenant)
+        outcome = Outcome(State.CANCELLED, at=self.clock(), by=by, reason=reason)
+        return await self.settle(found.question, outcome, None, principal)
 
     # -- for frontends
 
@@ -185,41 +177,110 @@ class Router:
         """A frontend is there: it is offered what waits for it, oldest first."""
         self.hub.attach(recipient)
         recipient.attached = True
-        await self.store.arrive(recipient.presence)
+        await self.catch_up(recipient)
+
+    async def catch_up(self, recipient: Recipient) -> None:
+        """Say that a frontend is here, and show it what waits; later, if the store is away."""
+        try:
+            await self.people.arrive(recipient)
+            await self._show_inbox(recipient)
+        except StoreUnavailableError:
+            if recipient.attached:
+                self.behind[recipient] = None
+
+    async def _show_inbox(self, recipient: Recipient) -> None:
         waiting = await self.store.inbox(recipient.tenant)
         if len(waiting) > _OFFERS_PER_STEP:
             await to_worker()
-        for count, question in enumerate(waiting, 1):
+        for count, listed in enumerate(waiting, 1):
             if count % _OFFERS_PER_STEP == 0:
                 # A long inbox is shown in slices: others have their turn between.
                 await trio.lowlevel.checkpoint()
-                if not recipient.attached:
-                    return
-            if self.hub.matches(recipient, question.audience):
-                offer = self._offers.get(question.id)
-                if offer is None:
-                    found = await self.store.find(question.tenant, question.id)
-                    if found is None or found.outcome is not None:
-                        continue
-                    offer = self._offer_of(question)
-                if question.delivery is Delivery.ALL:
-                    self._dispatch.give(offer, recipient)
-                elif not offer.holders:
-                    self._dispatch.show(offer, self.clock())
+            if not recipient.attached:
+                return
+            if self.hub.matches(recipient, listed.audience):
+                await self.consider(listed, recipient)
 
-    async def detach(self, recipient: Recipient) -> None:
-        """A frontend has gone: what only it was asked goes to the next one."""
+    async def consider(self, listed: Listed, newcomer: Recipient | None) -> None:
+        """Show an open question to whom it is for and who has not got it.
+
+        That is the ``newcomer``, or everybody here of its audience.
+        """
+        offer = self.offers.get(listed.id)
+        if listed.delivery is Delivery.ONE:
+            if offer is not None and offer.holders:
+                return
+            question = await self.store.hold(listed.tenant, listed.id)
+            if question is not None:
+                await self.show_held(self.offer_of(question))
+            return
+        if offer is None or (newcomer is not None and offer.question.quorum):
+            found = await self.store.find(listed.tenant, listed.id)
+            if found is None or found.outcome or has_answered(newcomer, found.answers):
+                return
+            offer = self.offer_of(found.question)
+        if newcomer is None:
+            self.dispatch.show(offer, self.clock())
+        elif newcomer.attached:
+            self.dispatch.give(offer, newcomer, self.clock())
+            self.chronicle.more(offer)
+
+    async def consider_soon(self, listed: Listed) -> None:
+        """Show an open question to everybody here of its audience; later, if the store is away."""
+        try:
+            await self.consider(listed, None)
+        except StoreUnavailableError:
+            self.consider_later(listed)
+
+    def consider_later(self, listed: Listed) -> None:
+        """Have those whom a question may be for catch up: nothing else tells of it again."""
+        self.behind.update(dict.fromkeys(self.dispatch.recipients(listed.tenant, listed.audience)))
+
+    async def show_held(self, offer: Offer) -> None:
+        """Show a question that this instance holds to somebody, or let go of it."""
+        offer.held = True
+        if not offer.holders:
+            self.dispatch.show(offer, self.clock())
+        if not offer.holders:
+            await self.release(offer)
+
+    async def release(self, offer: Offer) -> None:
+        """Let another instance show a question that nobody here is shown."""
+        offer.held = False
+        if not offer.waiters:
+            self.offers.pop(offer.question.id, None)
+        await self.let_go(offer.question)
+
+    async def let_go(self, question: Question) -> None:
+        """Tell the others that a question is free; later, if the store is away."""
+        offer = self.offers.get(question.id)
+        if offer is not None and offer.held:
+            # Somebody here is shown it by now.
+            return
+        try:
+            await self.store.release(question)
+        except StoreUnavailableError:
+            self.kept.append(question)
+
+    async def detach(self, recipient: Recipient, then: Callable[[], None] = lambda: None) -> None:
+        """A frontend has gone, and ``then`` may be another: what only it had goes to the next."""
         if not recipient.attached:
+            then()
             return
         recipient.attached = False
         held = list(recipient.offers.values())
         for offer in held:
-            self._dispatch.take(offer, recipient)
+            self.dispatch.take(offer, recipient)
         self.hub.detach(recipient)
+        then()
         for offer in held:
-            if offer.question.delivery is Delivery.ONE and not offer.holders:
-                self._dispatch.show(offer, self.clock())
-        await self.store.leave(recipient.presence)
+            if offer.question.delivery is Delivery.ONE:
+                await self.show_held(offer)
+            elif not offer.holders and not offer.waiters and self.store.shared:
+                # Whoever comes is shown it again from the store.
+                self.offers.pop(offer.question.id, None)
+        self.behind.pop(recipient, None)
+        await self.people.say_goodbye(recipient.presence)
 
     async def answer(
         self,
@@ -228,31 +289,24 @@ class Router:
         *,
         answer: str,
         content: dict[str, Any] | None = None,
+        size: int = 0,
     ) -> Ack:
-        """Settle a question with a person's answer, if it is the first valid one."""
+        """Settle a question with a person's first valid answer; ``size`` is that of ``content``."""
         offer = recipient.offers.get(question_id)
         question = offer.question if offer else await self._asked_of(recipient, question_id)
         if isinstance(question, Ack):
             return question
-        if len(answer) > self.settings.answer_bytes:
-            return Ack(
-                "invalid", f"The answer is longer than {self.settings.answer_bytes} characters."
-            )
-        wrong = refusal(question, answer, content)
-        if wrong:
+        if max(len(answer), size) > (most := self.settings.answer_bytes):
+            return Ack("invalid", f"The answer is longer than {most} characters.")
+        if content is None and question.parts:
+            content = texts.content_of(question, answer)
+        if wrong := refusal(question, answer, content):
             return Ack("invalid", wrong)
-        settled = await self._settle(
-            question,
-            Outcome(
-                State.ANSWERED,
-                self.clock(),
-                answer,
-                content,
-                recipient.frontend_id,
-                recipient.user,
-            ),
-            recipient,
-        )
+        by, user = recipient.frontend_id, recipient.user
+        outcome = Outcome(State.ANSWERED, self.clock(), answer, content, by, user)
+        if question.quorum or question.approval is not None:
+            return await self.decisions.take(question, outcome, recipient)
+        settled = await self.settle(question, outcome, recipient)
         return ACCEPTED if settled is not None and settled.won else refused(settled)
 
     async def reject(self, recipient: Recipient, question_id: str, reason: str) -> Ack:
@@ -260,97 +314,27 @@ class Router:
         question = await self._asked_of(recipient, question_id)
         if isinstance(question, Ack):
             return question
-        outcome = Outcome(
-            State.REJECTED,
-            at=self.clock(),
-            by=recipient.frontend_id,
-            by_user=recipient.user,
-            reason=reason[: self.settings.draft_bytes],
-        )
-        settled = await self._settle(question, outcome, recipient)
-        if settled is not None and settled.won:
-            return Ack("accepted", state=State.REJECTED)
-        return refused(settled)
+        by, user, most = recipient.frontend_id, recipient.user, self.settings.draft_bytes
+        outcome = Outcome(State.REJECTED, self.clock(), by=by, by_user=user, reason=reason[:most])
+        settled = await self.settle(question, outcome, recipient)
+        return ack_of(settled, State.REJECTED)
 
     def saw(self, recipient: Recipient, question_id: str) -> None:
         """A person looks at a question: with delivery one it stays with them."""
-        self._dispatch.saw(recipient, question_id)
-
-    async def save_draft(self, recipient: Recipient, question_id: str, text: str) -> None:
-        """Keep what a person has typed, for when this frontend comes back."""
-        draft = Draft(question_id, text, self.clock())
-        await self.store.save_draft(recipient.tenant, recipient.frontend_id, draft)
-
-    # -- going away
-
-    async def wait_until_nobody_waits(self) -> None:
-        """Return when every waiter has heard its outcome."""
-        # Once in a process: an event would cost every question something.
-        while any(offer.waiters for offer in self._offers.values()):  # noqa: ASYNC110 - no hurry
-            await trio.sleep(_SWEEP_SECONDS)
-
-    async def tell_waiters_to_come_back(self) -> None:
-        """Cancel what is still waited for here: what is in memory ends with the process."""
-        reason = "The gateway is shutting down; ask again in a moment."
-        for offer in [offer for offer in self._offers.values() if offer.waiters]:
-            await self._settle(
-                offer.question,
-                Outcome(State.CANCELLED, self.clock(), by="gateway", reason=reason),
-                None,
-            )
-
-    # -- the sweep
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """End what is overdue and move on what is unseen, until cancelled."""
-        task_status.started()
-        while True:
-            now = self.clock()
-            expired = await self.store.expire_due(now, _EXPIRED_PER_SWEEP)
-            for settlement in expired:
-                self._conclude(settlement.question, settlement.outcome, None)
-            self._dispatch.pass_on_unseen(now)
-            if len(expired) < _EXPIRED_PER_SWEEP:
-                await trio.sleep(_SWEEP_SECONDS)
-            else:
-                await trio.lowlevel.checkpoint()
+        self.chronicle.more(self.dispatch.saw(recipient, question_id, self.clock()))
 
     def statistics(self) -> RouterStatistics:
         """Return what is held, and the outcomes so far ("open" counts what was asked)."""
-        return RouterStatistics(
-            offers=len(self._offers),
-            waiters=sum(len(offer.waiters) for offer in self._offers.values()),
-            unseen=self._dispatch.unseen,
-            outcomes=dict(self._outcomes),
-        )
+        unseen, waiters = self.dispatch.unseen, sum(len(o.waiters) for o in self.offers.values())
+        return RouterStatistics(len(self.offers), waiters, unseen, dict(self._outcomes))
 
     # -- inside
 
-    def _question(self, principal: Principal, ask: Ask) -> Question:
-        settings = self.settings
-        now = self.clock()
-        timeout = settings.default_seconds if ask.timeout is None else ask.timeout
-        return Question(
-            self._ids.new(),
-            principal.tenant,
-            principal.subject,
-            ask.text,
-            now,
-            now + min(max(timeout, 0.0), settings.maximum_seconds),
-            ask.audience,
-            ask.delivery or self._delivery,
-            ask.choices,
-            ask.schema,
-            ask.context,
-            ask.idempotency_key,
-            ask.asker_name,
-            ask.session_id,
-        )
-
-    def _offer_of(self, question: Question) -> Offer:
-        offer = self._offers.get(question.id)
+    def offer_of(self, question: Question) -> Offer:
+        """Return the offer of an open question, which this makes if there is none."""
+        offer = self.offers.get(question.id)
         if offer is None:
-            offer = self._offers[question.id] = Offer(question)
+            offer = self.offers[question.id] = Offer(question)
         return offer
 
     async def _asked_of(self, recipient: Recipient, question_id: str) -> Question | Ack:
@@ -358,38 +342,57 @@ class Router:
         found = await self.store.find(recipient.tenant, question_id)
         if found is None or not self.hub.matches(recipient, found.question.audience):
             return Ack("unknown", "There is no such question for this frontend.")
-        if found.outcome is not None:
-            return lost_to(found.outcome)
-        return found.question
+        return found.question if found.outcome is None else lost_to(found.outcome)
 
-    async def _settle(
-        self, question: Question, outcome: Outcome, by: Recipient | None
+    async def settle(
+        self,
+        question: Question,
+        outcome: Outcome,
+        by: Recipient | None,
+        principal: Principal | None = None,
     ) -> Settlement | None:
-        settled = await self.store.settle(question.tenant, question.id, outcome)
+        """End a question, if it is open, and tell all who are here; ``by`` knows already."""
+        if outcome.at - question.created_at > NOTED_AFTER:
+            outcome = self.chronicle.told(outcome, self.offers.get(question.id))
+        settled = await self.store.settle(question, outcome)
+        if settled is None:
+            offer = self.offers.get(question.id)
+            if offer is not None and await self.put_back(offer):
+                settled = await self.store.settle(question, outcome)
         if settled is not None:
-            # Also when somebody else was first: our offers may not know it yet.
-            self._conclude(question, settled.outcome, by if settled.won else None)
             if settled.won:
-                self._bus.question_settled(question.tenant, question.id)
+                self.count(settled)
+                if self.audit is not None:
+                    self.audit.settled(question, settled.outcome, by, principal)
+            # Also when somebody else was first: our offers may not know it yet.
+            self.conclude(question, settled.outcome, by if settled.won else None)
         return settled
 
-    def _conclude(self, question: Question, outcome: Outcome, by: Recipient | None) -> None:
+    async def put_back(self, offer: Offer) -> bool:
+        """Store a question again that is not there; return whether it is, and may go on."""
+        question = offer.question
+        if not self.shared or self.clock() >= question.deadline:
+            return False
+        holds = question.delivery is Delivery.ONE and bool(offer.holders)
+        try:
+            await self.store.admit(question, hold=holds)
+        except TooManyPendingError:
+            return False
+        return True
+
+    def count(self, settled: Settlement) -> None:
+        """Count an outcome, where it was brought about: once in all instances."""
+        state = settled.outcome.state.text
+        self._outcomes[state] += 1
+        self._on_settled(state, settled.outcome.at - settled.question.created_at)
+
+    def conclude(self, question: Question, outcome: Outcome, by: Recipient | None) -> None:
         """Tell the waiters, and everybody who was shown the question but ``by``."""
-        offer = self._offers.pop(question.id, None)
+        if self.on_ended is not None:
+            self.on_ended(question.id)
+        offer = self.offers.pop(question.id, None)
         if offer is None:
             return
-        self._outcomes[outcome.state.text] += 1
-        self._on_settled(outcome.state.text, outcome.at - question.created_at)
         for waiter in offer.waiters:
             waiter.settled(question, outcome)
-        self._dispatch.close(offer, outcome, by)
-
-
-class _Absent:
-    """A frontend at another instance, as far as audiences are concerned."""
-
-    def __init__(self, presence: Presence) -> None:
-        self.tenant = presence.tenant
-        self.frontend_id = presence.frontend_id
-        self.user = presence.user
-        self.groups = presence.groups
+        self.dispatch.close(offer, outcome, by)

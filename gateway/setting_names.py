@@ -78,6 +78,8 @@ class Name:
         value, unit = self.default, self.declaration.unit
         if value in ("", ()):
             return "none"
+        if isinstance(value, tuple):
+            return ",".join(value)
         if not unit or isinstance(value, str):
             return str(value)
         if unit == "bytes" and value >= _KIB and value % _KIB == 0:

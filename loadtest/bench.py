@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from loadtest import descriptors, measures, report, requests, server
+from loadtest import descriptors, measures, report, requests, server, tool_lists
 from loadtest.handshakes import PeerError
 from loadtest.measures import Sample
 from loadtest.report import Row
@@ -35,8 +35,14 @@ _PIPELINED_MESSAGES: Final = 400_000
 _FAN_OUT_FRAMES: Final = 100_000
 _OF_THE_OTHER: Final = 0.55
 _KIB_EACH: Final = 3.0
+_REQUESTS: Final = 20_000
+_KIB_A_WAIT: Final = 6.0
 _IDLE_PERCENT: Final = 1.0
 _START_SECONDS: Final = 1.0
+_TOOLS: Final = 1_000
+_LIST_MILLISECONDS: Final = 5.0
+# Lists that are timed in a second of a run.
+_LISTS: Final = 100
 
 
 class Plan(NamedTuple):
@@ -67,6 +73,10 @@ class Bench:
             "pipelined": lambda: self._messages(_PIPELINED, _PIPELINED_MESSAGES),
             "fan-out": self._fan_out,
             "idle": self._idle,
+            "tools-list": lambda: self._request("tools/list", {}),
+            "tools-call": lambda: self._request("tools/call", {"name": "list_frontends"}),
+            "waits": self._waits,
+            "tools": self._tools,
         }
 
     def run(self, wanted: Sequence[str]) -> None:
@@ -85,11 +95,14 @@ class Bench:
                 ours.append(measures.ask(target, revision, self.plan.seconds))
             if self.plan.against is not None:
                 with server.other(self.plan.against, self.plan.cores.server) as target:
-                    theirs.append(measures.ask(target, revision, self.plan.seconds, ours=False))
+                    theirs.append(self._ask_other(target, revision))
         mine = self._add(f"ask_user round trip, {revision}", ours, _ROUND_TRIPS)
         if theirs:
             other = self._add("  the other server, same load", theirs, None)
             self.rows.append(report.of_ratio("  ours to the other's", mine, other, _OF_THE_OTHER))
+
+    def _ask_other(self, target: Server, revision: str) -> Sample:
+        return measures.ask(target, revision, self.plan.seconds, ours=False, says_connect=False)
 
     def _messages(self, depth: int, goal: int) -> None:
         samples = []
@@ -119,10 +132,46 @@ class Bench:
         )
         self.rows += cpu, memory
 
+    def _request(self, method: str, params: dict[str, object]) -> None:
+        samples = []
+        for _ in range(self.plan.runs):
+            with self._gateway() as target:
+                samples.append(measures.request(target, method, params, self.plan.seconds))
+        name = f" of {params['name']}" if params else ""
+        self._add(f"{method}{name}", samples, _REQUESTS)
+
+    def _waits(self) -> None:
+        count = self.plan.frontends
+        room = ("--memory-pending", f"{count + 1}", "--memory-pending-per-session", f"{count + 1}")
+        with self._gateway(*room) as target:
+            found = measures.waits(target, count)
+        self.failures += found.failures
+        self.rows.append(
+            report.of_value(
+                f"memory each, {count} waiting callers", found.bytes_each / 1024, "KiB", _KIB_A_WAIT
+            )
+        )
+
+    def _tools(self) -> None:
+        times = max(3, round(self.plan.seconds * _LISTS))
+        with self._gateway() as target:
+            found = tool_lists.measure(target, _TOOLS, times)
+        self.failures += found.failures
+        self.rows += (
+            report.of_value(
+                f"tools/list, {_TOOLS} tools of pages, {name}",
+                1_000 * seconds,
+                "ms",
+                _LIST_MILLISECONDS,
+            )
+            for name, seconds in (("CPU", found.cpu), ("p50", found.p50))
+        )
+
     @contextlib.contextmanager
-    def _gateway(self) -> Iterator[Server]:
+    def _gateway(self, *flags: str) -> Iterator[Server]:
         plan = self.plan
-        with server.gateway(plan.cores.server, "--delivery", "one", command=plan.gateway) as target:
+        flags = ("--delivery", "one", *flags)
+        with server.gateway(plan.cores.server, *flags, command=plan.gateway) as target:
             self._starts.append(target.start_seconds)
             self.runs = target.runs
             yield target
@@ -183,7 +232,8 @@ def _parser() -> argparse.ArgumentParser:
         "--against",
         metavar="COMMAND",
         help="another server under the same load; {ws} and {mcp} become its ports, POST /mcp "
-        "needs no initialize there",
+        "needs no initialize there; CPU time is that of the process which is started, so let it "
+        "be the server itself",
     )
     parser.add_argument(
         "--gateway", metavar="COMMAND", help="how to start ours (default: python -m gateway)"

@@ -16,6 +16,9 @@ from loadtest.load import Load
 from loadtest.requests import Template
 
 _OK: Final = b"HTTP/1.1 200 OK"
+#: A quota is used up; the connection stays, and so does the caller.
+_TOO_MANY: Final = b"HTTP/1.1 429 "
+_QUOTA: Final = re.compile(rb'"quota": ?"([^"]*)"')
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
@@ -36,9 +39,11 @@ class Caller:
         template: its question.
         patience: the seconds that a question may take by its own words.
         thinking: whether answers tell how long somebody thought; that is no latency.
+        repeats: how often at least a reply has the token of its request: once as its id, and
+            where somebody answers once more in the text.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - named, and each with its default
         self,
         load: Load,
         sock: socket.socket,
@@ -46,15 +51,18 @@ class Caller:
         *,
         patience: float = 60.0,
         thinking: bool = False,
+        repeats: int = 2,
     ) -> None:
         self.sock = sock
         self._load = load
         self._template = template
         self._allowed_seconds = patience + _GRACE_SECONDS
         self._thinking = thinking
+        self._repeats = repeats
         self._token = b""
         self._previous = b""
-        self._asked_at = self._meant_at = 0.0
+        #: When the question was asked that is waited for.
+        self.asked_at = self._meant_at = 0.0
         self._buffer = b""
         self._usual_length = -1
 
@@ -62,7 +70,7 @@ class Caller:
         """Ask the next question, which was meant to be asked earlier perhaps."""
         load = self._load
         self._token = token = load.token()
-        self._asked_at = now
+        self.asked_at = now
         self._meant_at = now if meant is None else meant
         load.tally.asked += 1
         load.send(self.sock, self._template.fill(token))
@@ -92,8 +100,7 @@ class Caller:
             len(data) == self._usual_length
             and data.startswith(_OK)
             and self._token
-            # Once as the id of the call, once at least as the text of the answer.
-            and data.count(self._token) >= 2  # noqa: PLR2004 - both of it
+            and data.count(self._token) >= self._repeats
         ):
             self._buffer = b""
             self._answered(data)
@@ -113,7 +120,7 @@ class Caller:
         if size < 0:
             return 0
         head = data[:size]
-        if not head.startswith(_OK):
+        if not head.startswith((_OK, _TOO_MANY)):
             self._load.refused(self.sock, _in_short(data))
             return 0
         length = _LENGTH.search(head)
@@ -126,12 +133,13 @@ class Caller:
         end = size + 4 + int(length[1])
         if len(data) < end:
             return 0
-        self._usual_length = end
+        if head.startswith(_OK):
+            self._usual_length = end
         return end
 
     def _judge(self, reply: bytes) -> None:
         token, tally = self._token, self._load.tally
-        if token and reply.count(token) >= 2 and not _is_refusal(reply):  # noqa: PLR2004 - as above
+        if token and reply.count(token) >= self._repeats and not _is_refusal(reply):
             self._answered(reply)
             return
         found = _ID.search(reply)
@@ -148,7 +156,7 @@ class Caller:
         now = time.perf_counter()
         tally = self._load.tally
         thought = self._thought(reply) if self._thinking else 0.0
-        if now - self._asked_at > self._allowed_seconds:
+        if now - self.asked_at > self._allowed_seconds:
             tally.late += 1
         else:
             tally.answered += 1
@@ -171,6 +179,9 @@ def _is_refusal(reply: bytes) -> bool:
 
 
 def _reason(reply: bytes) -> bytes:
+    if (quota := _QUOTA.search(reply)) is not None:
+        # Without the time to wait, which is another one each time.
+        return b"over the quota " + quota[1]
     found = _REFUSAL.search(reply)
     return (found[1] or found[2]) if found else b"an error without words"
 

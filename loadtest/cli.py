@@ -9,17 +9,19 @@ ends the load early and reports what there is; a second one ends everything.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
+import os
 import secrets
+import shlex
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadtest import descriptors, places, plans, server, thinking
+from loadtest import descriptors, neighbours, places, plans, targets, thinking
 from loadtest.coordinator import Coordinator, LoadError
 from loadtest.places import Target
 from loadtest.plans import Plan, Wishes
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         if given.list:
-            print(_table())
+            _say(_table())
             return 0
         if given.compare:
             return _compare(*given.compare)
@@ -66,12 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("which scenario? --list shows them")
         wanted = _requirements(given.require)
         scenario, wishes = chosen(given)
-        targets = tuple(map(places.parse_target, given.target))
+        named = tuple(map(places.parse_target, given.target))
     except (ValueError, msgspec.MsgspecError) as error:
         parser.error(str(error))
     descriptors.allow_many()
     try:
-        result = _run(given.scenario, scenario, wishes, targets)
+        result = _run(given.scenario, scenario, wishes, named)
     except (LoadError, ServerError, OSError) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return _USAGE
@@ -104,7 +106,15 @@ def chosen(given: argparse.Namespace) -> tuple[Scenario, Wishes]:
     if scenario.rate and not scenario.callers:
         raise ValueError("a rate needs somebody who asks: --callers 10")
     if given.driver != "selector" and (scenario.messages or scenario.storms or scenario.slow):
-        raise ValueError(f"--driver {given.driver} only answers: not for {given.scenario}")
+        raise ValueError(
+            f"--driver {given.driver} answers questions and does nothing else: "
+            f"{given.scenario} needs the driver selector, which is the default"
+        )
+    if given.deflate and (given.driver != "selector" or scenario.messages):
+        raise ValueError(
+            "--deflate is for frontends of the driver selector that answer questions: messages "
+            "compares every byte as it is sent, and trio-websocket offers no extension"
+        )
     sources = tuple(given.source.split(",")) if given.source else ()
     wishes = Wishes(
         processes=given.processes,
@@ -112,10 +122,13 @@ def chosen(given: argparse.Namespace) -> tuple[Scenario, Wishes]:
         era=given.era,
         protocol=given.protocol,
         driver=given.driver,
+        deflate=given.deflate,
         reask=given.reask,
         arrivals=given.arrivals,
         timeout=given.timeout,
         seed=given.seed,
+        gateway=given.gateway,
+        tokens=targets.credentials(given.token_file, os.environ),
     )
     return scenario, wishes
 
@@ -124,24 +137,25 @@ def failed(result: Result) -> bool:
     """Return whether the exit status is 1.
 
     A server whose limit is looked for is provoked until it refuses; its answers
-    have to be right all the same.
+    have to be right all the same, and what was required has to hold.
     """
     truth = result.truth
+    wrong = truth.failures
     if result.steps:
-        return bool(truth.duplicated or truth.crossed or truth.late or truth.lost)
-    return bool(truth.failures) or not all(each.held for each in result.verdicts)
+        wrong -= sum(truth.refused.values())
+    return bool(wrong) or not all(each.held for each in result.verdicts)
 
 
-def _run(name: str, scenario: Scenario, wishes: Wishes, targets: tuple[Target, ...]) -> Result:
+def _run(name: str, scenario: Scenario, wishes: Wishes, given: tuple[Target, ...]) -> Result:
     # Here and not at the top: drawing is the other half, and a run can do without a terminal.
     from loadtest.progress import Progress  # noqa: PLC0415 - as said
     from loadtest.scrape import Scraper  # noqa: PLC0415 - as said
 
-    with _targets(scenario, targets) as used:
+    with targets.running(scenario, wishes, given) as (used, shown):
         plan = Plan(
             name=name,
             scenario=scenario,
-            wishes=wishes,
+            wishes=shown,
             targets=used,
             sources=plans.sources(scenario, wishes, used),
             processes=plans.processes(scenario, wishes),
@@ -152,31 +166,11 @@ def _run(name: str, scenario: Scenario, wishes: Wishes, targets: tuple[Target, .
         scrapers = [Scraper(target.monitoring) for target in used if target.monitoring]
         progress = Progress(sys.stderr, None if scenario.seeks_limit else scenario.duration)
         try:
+            if scenario.noise:
+                return neighbours.run(plan, scrapers, lambda: progress)
             return Coordinator(plan, scrapers, progress).run()
         finally:
             progress.finish()
-
-
-@contextlib.contextmanager
-def _targets(scenario: Scenario, given: tuple[Target, ...]) -> Iterator[tuple[Target, ...]]:
-    """Yield the targets; gateways of our own when none is given."""
-    if given:
-        yield given
-        return
-    count = plans.instances(scenario)
-    print(f"no --target: starting {count} gateway{'s' * (count > 1)} here", file=sys.stderr)
-    with contextlib.ExitStack() as stack:
-        running = [
-            stack.enter_context(server.gateway(None, *plans.GATEWAY_FLAGS)) for _ in range(count)
-        ]
-        yield tuple(
-            Target(
-                places.ws_place(each.ws_port),
-                places.mcp_place(each.mcp_port),
-                f"http://{places.LOOPBACK}:{each.monitoring_port}",
-            )
-            for each in running
-        )
 
 
 def _requirements(texts: Sequence[str]) -> list[Requirement]:
@@ -191,20 +185,30 @@ def _show(result: Result, given: argparse.Namespace, wanted: Sequence[Requiremen
     from loadtest import requirements, summary  # noqa: PLC0415 - see _run
 
     result.verdicts = requirements.check(wanted, result)
-    print(summary.text(result))
     if given.json:
         Path(given.json).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
     if given.report:
         from loadtest import page  # noqa: PLC0415 - see _run
 
         Path(given.report).write_text(page.render(result), encoding="utf-8")
+    _say(summary.text(result))
     return int(failed(result))
+
+
+def _say(text: str) -> None:
+    """Print this to whoever still reads; the exit status says the same of a run without it."""
+    try:
+        # Flushed where it can be caught, and not when the process ends.
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whoever read what we print has left. What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _compare(first: str, second: str) -> int:
     from loadtest import comparison  # noqa: PLC0415 - see _run
 
-    print(comparison.text(_read(first), _read(second)))
+    _say(comparison.text(_read(first), _read(second)))
     return 0
 
 
@@ -284,6 +288,19 @@ def _add_manner(group: argparse._ArgumentGroup) -> None:
         "none: a gateway is started here",
     )
     group.add_argument(
+        "--gateway",
+        type=_command,
+        default=usual.gateway,
+        metavar="COMMAND",
+        help="what starts that one (default: python -m gateway)",
+    )
+    group.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help=f"has the credential for targets that want one, or {targets.VARIABLE} has it; of "
+        "noisy-neighbour two: the quiet tenant's, and the noisy one's in the next line",
+    )
+    group.add_argument(
         "--timeout",
         type=thinking.parse_seconds,
         default=usual.timeout,
@@ -306,6 +323,11 @@ def _add_manner(group: argparse._ArgumentGroup) -> None:
         help="of frontends: all of it, or what Go deployments say (default full)",
     )
     group.add_argument(
+        "--deflate",
+        action="store_true",
+        help="have frontends speak permessage-deflate, as browsers do, both ways",
+    )
+    group.add_argument(
         "--reask",
         action="store_true",
         help="ask a question again when its connection was cut, with the same idempotency_key",
@@ -321,7 +343,8 @@ def _add_manner(group: argparse._ArgumentGroup) -> None:
         choices=("selector", "trio-websocket"),
         default=usual.driver,
         help="of frontends: our own fast one (default), or the plain trio-websocket client in "
-        "processes of its own, for a second opinion",
+        "processes of its own, for a second opinion; that one only answers, so storm, slow and "
+        "messages do without it",
     )
     group.add_argument(
         "--seed", type=int, default=usual.seed, metavar="N", help="of all chance (default 1)"
@@ -342,6 +365,16 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 
 def _indented(text: str) -> str:
     return "\n".join("  " + line for line in text.splitlines())
+
+
+def _command(text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError:  # a quotation that does not end
+        words = ()
+    if not words or shutil.which(words[0]) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no command that can be run")
+    return words
 
 
 def _whole(text: str) -> int:

@@ -27,16 +27,14 @@ import json
 import math
 import os
 import shlex
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from loadtest import descriptors, drivers, measures, reference, report, requests, server
+from loadtest import descriptors, measures, reference, report, requests, server
 from loadtest.handshakes import PeerError
-from loadtest.load import opened_load
 from loadtest.measures import Sample
 from loadtest.reference import BuildError
 from loadtest.server import Cores, Server, ServerError
@@ -45,8 +43,7 @@ from loadtest.server import Cores, Server, ServerError
 TARGETS: Final = {"gosdk": 5.0, "mcpgo": 2.0, "nethttp": 1.0, reference.PYTHON: None}
 _OURS: Final = "gateway"
 _MEMORY_TARGET: Final = 4.0
-_CALLERS: Final = 64
-_FRONTENDS: Final = 10
+_REQUESTS_TARGET: Final = 10.0
 _DEPTHS: Final = (1, 32)
 # Answers at the edges of a window count wholly or not at all: short windows are not exact.
 _ALL_BUSY: Final = 0.8
@@ -65,7 +62,7 @@ HEADINGS: Final = (
     "target",
     "",
 )
-MORE_HEADINGS: Final = ("beside Go's gorilla/websocket", "gateway", "Go", "times", "target", "")
+MORE_HEADINGS: Final = ("one by one", "gateway", "other", "times", "target", "")
 
 
 class Plan(NamedTuple):
@@ -82,14 +79,6 @@ class Plan(NamedTuple):
     def go_engines(self) -> list[str]:
         """The references that must be built."""
         return [engine for engine in self.engines if engine != reference.PYTHON]
-
-
-class Round(NamedTuple):
-    """One server under the load once."""
-
-    sample: Sample
-    busy: float
-    hung: int
 
 
 class Versus(NamedTuple):
@@ -109,42 +98,6 @@ def serving(name: str, plan: Plan, gogc: int = reference.FAST) -> AbstractContex
     return reference.serving(name, plan.cores, gogc)
 
 
-def ask(target: Server, seconds: float, *, ours: bool) -> Round:
-    """Take one round of the load: `measures.ask`, and how many callers were being served."""
-    with opened_load() as load:
-        drivers.add_frontends(load, target.ws_port, _FRONTENDS)
-        callers = drivers.add_callers(
-            load, target.mcp_port, _CALLERS, requests.HANDSHAKE, initialize=ours
-        )
-        drivers.begin(load, callers)
-        load.run(measures.WARM_UP_SECONDS)
-        load.open_window()
-        before, waited = target.cpu(), target.waited()
-        took = load.run(seconds)
-        after, waited = target.cpu(), target.waited() - waited
-        tally, share = load.tally, load.cpu_share
-        latencies = sorted(tally.seconds) or [math.nan]
-        done, streamed = tally.answered or 1, tally.streamed
-        load.drain()
-        user, system = after.user - before.user, after.system - before.system
-        # The system tells how long a program's first thread waited; Go works in others, too.
-        disturbed = waited / took if ours else 0.0
-        sample = Sample(
-            rate=done / took,
-            user_us=user / done * 1e6,
-            system_us=system / done * 1e6,
-            p50=latencies[len(latencies) // 2],
-            p99=latencies[int(len(latencies) * 0.99)],
-            server_share=(user + system) / took,
-            load_share=share,
-            waited_share=disturbed,
-            streamed=streamed,
-            failures=tally.failures,
-            first_refusal=tally.first_refusal,
-        )
-        return Round(sample, sum(latencies) / took, tally.lost)
-
-
 class Comparison:
     """All servers in turn, and what it comes to."""
 
@@ -152,32 +105,34 @@ class Comparison:
         self.plan = plan
         self.failures = 0
         self.versus: list[Versus] = []
-        self._rounds: dict[str, list[Round]] = {name: [] for name in (_OURS, *plan.engines)}
+        #: How the gateway says that it runs.
+        self.runs = ""
+        self._rounds: dict[str, list[Sample]] = {name: [] for name in (_OURS, *plan.engines)}
 
     def run(self) -> None:
         """Measure everything."""
         for name in self._turns("questions", self._rounds):
             with serving(name, self.plan) as target:
-                taken = ask(target, self.plan.seconds, ours=name == _OURS)
+                ours = name == _OURS
+                taken = measures.ask(target, requests.HANDSHAKE, self.plan.seconds, ours=ours)
+                self.runs = target.runs if ours else self.runs
             self.add(name, taken)
+        if reference.PYTHON in self.plan.engines:
+            self._requests("tools/list", {})
+            self._requests("tools/call", {"name": "list_frontends"})
         if self.plan.go_engines:
             for depth in _DEPTHS:
                 self._messages(depth)
             self._memory()
 
-    def add(self, name: str, taken: Round) -> None:
+    def add(self, name: str, taken: Sample) -> None:
         """Take the round of a server into account."""
-        self.failures += taken.sample.failures
+        self.failures += taken.failures
         self._rounds[name].append(taken)
 
-    def result(self, name: str) -> Round:
+    def result(self, name: str) -> Sample:
         """Return the medians of a server, and how many callers hung in all."""
-        taken = self._rounds[name]
-        return Round(
-            report.middle([each.sample for each in taken]),
-            statistics.median(each.busy for each in taken),
-            sum(each.hung for each in taken),
-        )
+        return report.middle(self._rounds[name])
 
     def _turns(self, what: str, names: Sequence[str] | dict[str, Any]) -> Iterator[str]:
         for turn in range(1, self.plan.rounds + 1):
@@ -194,8 +149,21 @@ class Comparison:
         ours, theirs = (report.middle(taken) for taken in samples.values())
         self.failures += ours.failures + theirs.failures
         rates = report.per_core(ours), report.per_core(theirs)
-        what = f"messages and replies, {depth} in flight, per core s"
+        what = f"messages and replies, {depth} in flight, per core s, beside gorilla/websocket"
         self.versus.append(Versus(what, *rates, rates[0] / rates[1]))
+
+    def _requests(self, method: str, params: dict[str, object]) -> None:
+        samples: dict[str, list[Sample]] = {_OURS: [], reference.PYTHON: []}
+        for name in self._turns(method, samples):
+            ours = name == _OURS
+            with serving(name, self.plan) as target:
+                taken = measures.request(target, method, params, self.plan.seconds, ours=ours)
+            samples[name].append(taken)
+        mine, theirs = (report.middle(taken) for taken in samples.values())
+        self.failures += mine.failures + theirs.failures
+        rates = report.per_core(mine), report.per_core(theirs)
+        what = f"{method} per core s, beside the official SDK in Python"
+        self.versus.append(Versus(what, *rates, rates[0] / rates[1], _REQUESTS_TARGET))
 
     def _memory(self) -> None:
         kib = []
@@ -206,7 +174,7 @@ class Comparison:
                 found = measures.idle(target, count, count, self.plan.seconds)
             self.failures += found.failures
             kib.append(found.bytes_each / 1024)
-        what = f"memory each of {count} idle frontends, KiB"
+        what = f"memory each of {count} idle frontends, KiB, beside gorilla/websocket"
         self.versus.append(Versus(what, kib[0], kib[1], kib[1] / kib[0], _MEMORY_TARGET))
 
 
@@ -220,7 +188,7 @@ def tables(comparison: Comparison) -> str:
     lines = [_line("the gateway", ours, [""] * 3, [])]
     for engine in comparison.plan.engines:
         theirs = comparison.result(engine)
-        by_rate, by_cpu = ratios(ours.sample, theirs.sample)
+        by_rate, by_cpu = ratios(ours, theirs)
         target = TARGETS[engine]
         cells = f"{by_rate:.2f}", f"{by_cpu:.2f}", "" if target is None else f">= {target:g}"
         lines.append(
@@ -243,7 +211,8 @@ def tables(comparison: Comparison) -> str:
 
 def ratios(ours: Sample, theirs: Sample) -> tuple[float, float]:
     """Return how many times theirs ours is, by rate and by CPU time."""
-    return ours.rate / theirs.rate, report.per_core(ours) / report.per_core(theirs)
+    by_cpu = report.per_core(ours) / report.per_core(theirs)
+    return report.rate_ratio(ours, theirs), by_cpu
 
 
 def _verdict(by_rate: float, by_cpu: float, target: float | None) -> list[str]:
@@ -254,16 +223,15 @@ def _verdict(by_rate: float, by_cpu: float, target: float | None) -> list[str]:
     return ["unknown here" if math.isnan(ratio) else "reached" if ratio >= target else "MISSED"]
 
 
-def _line(what: str, taken: Round, times: Sequence[str], remarks: Sequence[str]) -> Sequence[str]:
-    sample = taken.sample
+def _line(what: str, sample: Sample, times: Sequence[str], remarks: Sequence[str]) -> Sequence[str]:
     # The rest of what may be said of a sample, report.py says already.
     row = report.of_rate(what, sample, None)
     remarks = [*remarks, row.verdict] if row.verdict else list(remarks)
     # Not a number is none served at all.
-    if not taken.busy >= _ALL_BUSY * _CALLERS:
+    if not sample.busy >= _ALL_BUSY * measures.CALLERS:
         remarks.append("NOT ALL CALLERS SERVED")
-    figures = row.rate, row.cost, row.per_core, row.p50, row.p99, f"{taken.hung}"
-    return (what, *figures, f"{taken.busy:.1f}", *times, ", ".join(remarks))
+    figures = row.rate, row.cost, row.per_core, row.p50, row.p99, f"{sample.lost}"
+    return (what, *figures, f"{sample.busy:.1f}", *times, ", ".join(remarks))
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -285,12 +253,12 @@ def as_json(comparison: Comparison) -> str:
     servers = {}
     for name in (_OURS, *comparison.plan.engines):
         taken = comparison.result(name)
-        by_rate, by_cpu = ratios(ours.sample, taken.sample)
-        figures = taken.sample._asdict() | {
-            "first_refusal": taken.sample.first_refusal.decode(errors="replace"),
-            "per_core": report.per_core(taken.sample),
+        by_rate, by_cpu = ratios(ours, taken)
+        figures = taken._asdict() | {
+            "first_refusal": taken.first_refusal.decode(errors="replace"),
+            "per_core": report.per_core(taken),
             "busy_callers": taken.busy,
-            "hung": taken.hung,
+            "hung": taken.lost,
         }
         if name != _OURS:
             figures |= {"times_rate": by_rate, "times_cpu": by_cpu, "target": TARGETS[name]}
@@ -300,7 +268,7 @@ def as_json(comparison: Comparison) -> str:
         "rounds": comparison.plan.rounds,
         "failures": comparison.failures,
         "servers": servers,
-        "beside_go": [_known(row._asdict()) for row in comparison.versus],
+        "one_by_one": [_known(row._asdict()) for row in comparison.versus],
     }
     return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
@@ -340,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(report.conditions(cores, plan.seconds, plan.rounds), end="\n\n")
     print(tables(comparison))
+    print(f"\nThe gateway ran {comparison.runs}.")
     if given.json is not None:
         given.json.write_text(as_json(comparison), encoding="utf-8")
     if comparison.failures:

@@ -16,12 +16,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from loadtest import limits, orders, plans
+import msgspec
+
+from loadtest import figures, limits, orders, plans
+from loadtest.attendance import Attendance
 from loadtest.gathering import Gathering
 from loadtest.limits import Search
-from loadtest.orders import Begin, Connected, Done, Go, Order, Part, Rate, Stop
+from loadtest.orders import Begin, Connected, Done, Go, Joining, Order, Part, Rate, Stop
 from loadtest.plans import Plan
-from loadtest.result import Client, Connecting, Result, ServerSample, Slice
+from loadtest.result import Client, Connecting, Result, ServerSample, Slice, Step
+from loadtest.scenarios import Scenario
 
 _TICK_SECONDS: Final = 1.0
 # Beyond that the processes themselves have to say who is missing.
@@ -52,6 +56,9 @@ class Scraper(Protocol):
 class Watcher(Protocol):
     """Shows somebody how it goes."""
 
+    def connecting(self, seconds: float, attendance: Attendance) -> None:
+        """Show who is there after so many seconds; again and again until all are."""
+
     def update(self, slice: Slice) -> None:  # noqa: A002 - what it is
         """Show one more second."""
 
@@ -70,9 +77,11 @@ class Coordinator:
         scrapers: Sequence[Scraper],
         watcher: Watcher | None,
         connect_seconds: float = 120.0,
+        hopeless_seconds: float = 10.0,
     ) -> None:
         self._plan = plan
         self._connect_seconds = connect_seconds
+        self._hopeless_seconds = hopeless_seconds
         self._scrapers = scrapers
         self._watcher = watcher
         self._modules = modules(plan)
@@ -81,6 +90,8 @@ class Coordinator:
         self._buffers: dict[int, bytes] = {}
         self._done: dict[int, Done] = {}
         self._connected: dict[int, Connected] = {}
+        self._attendance = Attendance(plan.connections, len(self._modules))
+        self._started_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._begun = 0.0
         self._interrupted = False
@@ -146,9 +157,22 @@ class Coordinator:
             sock.sendall(orders.encode(order))
 
     def _connect(self) -> Connecting:
-        begun = time.perf_counter()
-        patience = self._connect_seconds + _TELL_SECONDS
-        self._listen(lambda: len(self._connected) == len(self._processes), patience)
+        self._started_at = begun = time.perf_counter()
+        attendance = self._attendance
+
+        def in_vain() -> bool:
+            return attendance.is_hopeless() and time.perf_counter() - begun > self._hopeless_seconds
+
+        def all_told() -> bool:
+            return len(self._connected) == len(self._processes)
+
+        self._listen(lambda: all_told() or in_vain(), self._connect_seconds + _TELL_SECONDS)
+        if not all_told() and in_vain():
+            targets = "; ".join(map(str, self._plan.targets))
+            raise LoadError(
+                f"nobody could connect to {targets} in {self._hopeless_seconds:g} seconds, and "
+                f"{attendance.refused:,} attempts were refused: {attendance.why}"
+            )
         told = self._connected.values()
         missing = sum(each.missing for each in told)
         if missing or len(told) < len(self._processes):
@@ -162,43 +186,64 @@ class Coordinator:
 
     def _listen(self, until: Callable[[], bool], seconds: float | None) -> None:
         """Hear the processes until this holds, or for so long."""
-        heard = time.perf_counter()
-        end = None if seconds is None else heard + seconds
-        patience = self._plan.drain_seconds + _SILENCE_SECONDS
+        end = None if seconds is None else time.perf_counter() + seconds
+        pause = _TICK_SECONDS / 4
+        # Counted in pauses: while the whole machine stands still, nobody is silent.
+        silence = 0.0
         while not until():
-            now = time.perf_counter()
-            if end is not None and now >= end:
+            if end is not None and time.perf_counter() >= end:
                 return
-            if self._begun and now - heard > patience:
-                raise LoadError("a process of the load fell silent")
-            ready = self._selector.select(_TICK_SECONDS / 4)
+            ready = self._selector.select(pause)
+            silence = 0.0 if ready else silence + pause
             for key, _ in ready:
-                heard = now
                 self._hear(key.data)
+            if self._begun and silence > self._plan.drain_seconds + _SILENCE_SECONDS:
+                raise LoadError("a process of the load fell silent")
             self._sample()
 
     def _hear(self, part: int) -> None:
-        data = self._processes[part].sock.recv(1 << 20)
+        process, sock = self._processes[part]
+        data = sock.recv(1 << 20)
         if not data:
-            raise LoadError("a process of the load died")
+            told = self._connected.get(part)
+            if told is not None and told.missing:
+                # It has said what is missing, and has nothing else to do.
+                self._selector.unregister(sock)
+                return
+            status = process.wait(_SILENCE_SECONDS)
+            raise LoadError(f"a process of the load died with exit status {status}")
         *lines, self._buffers[part] = (self._buffers[part] + data).split(b"\n")
         for line in lines:
-            told = orders.told(line)
-            if isinstance(told, Part):
-                made = self._gathering.add(part, told)
+            word = orders.told(line)
+            if isinstance(word, Part):
+                made = self._gathering.add(part, word)
                 if made is not None and self._watcher is not None:
                     self._watcher.update(made)
-            elif isinstance(told, Connected):
-                self._connected[part] = told
+            elif isinstance(word, (Joining, Connected)):
+                self._hear_of_connecting(part, word)
             else:
-                self._done[part] = told
+                self._done[part] = word
+
+    def _hear_of_connecting(self, part: int, word: Joining | Connected) -> None:
+        self._attendance.hear(part, word)
+        if isinstance(word, Connected):
+            self._connected[part] = word
+        if self._watcher is not None:
+            seconds = time.perf_counter() - self._started_at
+            self._watcher.connecting(seconds, self._attendance)
 
     def _sample(self) -> None:
         now = time.perf_counter()
         if self._begun and now - self._sampled_at >= _TICK_SECONDS:
-            self._sampled_at = now
-            for scraper in self._scrapers:
-                self._gathering.sample(scraper.sample(now - self._begun))
+            self._samples()
+
+    def _samples(self) -> list[ServerSample]:
+        """Return how the instances do now."""
+        self._sampled_at = now = time.perf_counter()
+        samples = [scraper.sample(now - self._begun) for scraper in self._scrapers]
+        for sample in samples:
+            self._gathering.sample(sample)
+        return samples
 
     def _seek(self) -> None:
         """Try one rate after the other; between them everybody gets answers."""
@@ -207,11 +252,12 @@ class Coordinator:
         while (rate := self._search.rate()) is not None:
             self._tell(Rate(rate))
             self._slices(_SETTLE_SLICES)
+            samples = self._samples()
             gathering.recent.reset()
             slices = self._slices(wanted)
-            seconds = sum(each.seconds for each in slices)
-            step = limits.judged(rate, seconds, slices, gathering.recent.latency())
-            self._search.tried(step)
+            samples += self._samples()
+            step = limits.judged(rate, slices, gathering.recent.latency(), samples)
+            self._search.tried(step, slices)
             if not step.held:
                 self._tell(Rate(0.0))
                 for _ in range(_RECOVER_SECONDS):
@@ -241,13 +287,12 @@ class Coordinator:
         again = sum(each.asked_again for each in done)
         if plan.wishes.reask:
             conditions["asked again after a cut"] = str(again)
+        if plan.wishes.deflate:
+            conditions["came compressed"] = _compressed(done)
         if self._interrupted:
             conditions["interrupted"] = f"after {seconds:.0f} seconds"
         if plan.scenario.seeks_limit:
             conditions["highest rate that held"] = f"{self._search.knee:g} a second"
-        cpu = max(gathering.cpu_seconds) / max(seconds, 1e-9)
-        # A limit is the server's only if the load was not at its own where it gave way.
-        busiest = max((each.cpu for each in gathering.slices), default=0.0)
         return Result(
             scenario=plan.name,
             began=began.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -255,21 +300,37 @@ class Coordinator:
             seconds=seconds,
             truth=gathering.truth,
             latency=latency,
-            client=Client(
-                processes=len(self._modules),
-                lag_max=gathering.lag_max,
-                cpu=cpu,
-                bottleneck=bottleneck(
-                    busiest if plan.scenario.seeks_limit else cpu,
-                    gathering.slices,
-                    too_few=plan.scenario.callers < plans.busy_callers(plan.scenario),
-                ),
-            ),
+            client=self._client(seconds),
             slices=gathering.slices,
             server=gathering.samples,
             connecting=connecting,
             steps=self._search.steps,
         )
+
+    def _client(self, seconds: float) -> Client:
+        """Judge our own side: of a search where the limit was found, else over all of it."""
+        plan, gathering = self._plan, self._gathering
+        if beside := self._search.beside_knee():
+            cpu = max(each.cpu for _, slices in beside for each in slices)
+            why = limiting(beside, plan.scenario)
+        else:
+            cpu = max(gathering.cpu_seconds) / max(seconds, 1e-9)
+            too_few = plan.scenario.callers < plans.busy_callers(plan.scenario)
+            why = bottleneck(cpu, gathering.slices, too_few=too_few)
+        return Client(
+            processes=len(self._modules), lag_max=gathering.lag_max, cpu=cpu, bottleneck=why
+        )
+
+
+def _compressed(done: Sequence[Done]) -> str:
+    """Return in words how many messages to frontends were compressed, and to what."""
+    messages = sum(each.deflated for each in done)
+    if not messages:
+        return "no message: gateways leave short ones as they are"
+    coded = sum(each.deflated_bytes for each in done)
+    plain = sum(each.inflated_bytes for each in done)
+    sizes = f"{figures.size(coded)} on the wire for {figures.size(plain)}"
+    return f"{messages:,} messages to frontends, {sizes}"
 
 
 def modules(plan: Plan) -> list[str]:
@@ -278,6 +339,19 @@ def modules(plan: Plan) -> list[str]:
     if plan.wishes.driver == "trio-websocket":
         names += ["loadtest.trio_frontends"] * plan.processes
     return names
+
+
+def limiting(beside: Sequence[tuple[Step, Sequence[Slice]]], scenario: Scenario) -> str:
+    """Return why a limit is the client's, judged by the busiest second beside it; else nothing."""
+    reasons = []
+    for step, slices in beside:
+        asking = msgspec.structs.replace(scenario, rate=step.rate)
+        too_few = scenario.callers < plans.busy_callers(asking)
+        busiest = max(each.cpu for each in slices)
+        if why := bottleneck(busiest, slices, too_few=too_few):
+            held = "held" if step.held else "broke"
+            reasons.append(f"at {figures.rate(step.rate)}, which {held}, {why}")
+    return "; ".join(reasons)
 
 
 def bottleneck(cpu: float, slices: Sequence[Slice], *, too_few: bool) -> str:

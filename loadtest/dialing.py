@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import os
 import random  # noqa: TID251 - pauses that differ, not secrets
 import socket
 import time
@@ -157,6 +158,7 @@ class Joining:
     def __init__(self, done: Callable[[], None]) -> None:
         self._waiting: deque[Line[bytes]] = deque()
         self._done = done
+        self.joined = 0
         self.missing = 0
 
     def add(self, line: Line[bytes]) -> None:
@@ -173,6 +175,7 @@ class Joining:
             self._waiting.popleft().open()
 
     def _joined(self) -> None:
+        self.joined += 1
         self.missing -= 1
         if self._waiting:
             self._waiting.popleft().open()
@@ -204,6 +207,6 @@ def _connecting(route: Route) -> socket.socket:
             sock.bind((route.source, 0))
         problem = sock.connect_ex(address)
         if problem not in (0, errno.EINPROGRESS):
-            raise OSError(problem, errno.errorcode.get(problem, "cannot connect"))
+            raise OSError(problem, os.strerror(problem))
         stack.pop_all()
     return sock

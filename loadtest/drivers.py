@@ -11,8 +11,9 @@ bytes are judged.
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from loadtest import peers, requests
 from loadtest.callers import Caller
@@ -34,14 +35,35 @@ def add_callers(  # noqa: PLR0913 - which load this is
     """Add callers with a connection, and in the handshake era a session, each."""
     callers = []
     for _ in range(count):
-        sock, session = (
-            peers.open_caller(port, revision) if initialize else (peers.connect(port), b"")
-        )
+        sock, session = _opened(port, revision, initialize=initialize)
         template = requests.ask_template(mcp_place(port), revision, session, arguments)
-        caller = Caller(load, sock, template)
-        load.add(caller)
-        callers.append(caller)
+        callers.append(Caller(load, sock, template))
+        load.add(callers[-1])
     return callers
+
+
+def add_requesters(  # noqa: PLR0913 - which load this is
+    load: Load,
+    port: int,
+    count: int,
+    revision: str,
+    *,
+    method: str,
+    params: Mapping[str, object],
+    initialize: bool = True,
+) -> list[Caller]:
+    """Add callers of a method that needs no person."""
+    callers = []
+    for _ in range(count):
+        sock, session = _opened(port, revision, initialize=initialize)
+        template = requests.template(mcp_place(port), revision, method, params, session)
+        callers.append(Caller(load, sock, template, repeats=1))
+        load.add(callers[-1])
+    return callers
+
+
+def _opened(port: int, revision: str, *, initialize: bool) -> tuple[socket.socket, bytes]:
+    return peers.open_caller(port, revision) if initialize else (peers.connect(port), b"")
 
 
 def add_frontends(

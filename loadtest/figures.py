@@ -74,6 +74,11 @@ def share(value: float | None) -> str:
     return f"{value:.1%}" if abs(value) < 0.1 else f"{value:.0%}"  # noqa: PLR2004 - as rates
 
 
+def ratio(value: float | None) -> str:
+    """Return how many times as much something is."""
+    return UNKNOWN if value is None else f"{value:.2f} times"
+
+
 def _digits(value: float) -> str:
     if abs(value) >= 100:  # noqa: PLR2004 - three digits
         return f"{value:,.0f}"

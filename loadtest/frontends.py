@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 import socket
 
-from loadtest import handshakes, requests
+from loadtest import deflating, handshakes, requests
 from loadtest.load import Load
 
 
 class Frontend:
     """Answers each question that it is shown, or only those of its turn, with the question.
 
-    ``turn`` is what the token of a question ends with for this one to answer it.
+    ``turn`` is what the token of a question ends with for this one to answer it; one
+    that ``deflates`` has agreed to permessage-deflate.
     """
 
-    def __init__(self, load: Load, sock: socket.socket, rest: bytes = b"", turn: str = "") -> None:
+    def __init__(
+        self,
+        load: Load,
+        sock: socket.socket,
+        rest: bytes = b"",
+        turn: str = "",
+        *,
+        deflates: bool = False,
+    ) -> None:
         self.sock = sock
+        #: Makes a message of what is said.
+        self.framed = deflating.frame if deflates else requests.frame
+        self._deflates = deflates
         self.frames = 0
         self._load = load
         self._buffer = rest
@@ -38,7 +50,7 @@ class Frontend:
 
     def shown(self, questions: list[tuple[bytes, bytes]]) -> None:
         """Answer these questions, each a request id and a token, with one write."""
-        answers = [requests.answer(request_id, text) for request_id, text in questions]
+        answers = [requests.answer(*question, self.framed) for question in questions]
         self._load.send(self.sock, b"".join(answers))
 
     def ready(self) -> None:
@@ -57,6 +69,8 @@ class Frontend:
             data = data[:end]
         else:
             self._buffer = b""
+        if self._deflates:
+            data = self._unpacked(data)
         questions = self._find(data)
         if questions:
             self.shown(questions)
@@ -69,7 +83,7 @@ class Frontend:
             end = handshakes.frame_end(data, start)
             if not 0 < end <= size:
                 break
-            if data[start] == 0x81:  # noqa: PLR2004 - whole text
+            if data[start] == 0x81 or data[start] == deflating.DEFLATED:  # noqa: PLR2004 - whole text
                 frames += 1
             else:
                 self._control(data, start, end)
@@ -77,6 +91,25 @@ class Frontend:
         self.frames += frames
         self._load.tally.frames += frames
         return start
+
+    def _unpacked(self, data: bytes) -> bytes:
+        """Return what whole frames say, inflated where that is needed."""
+        pieces, start, tally = [], 0, self._load.tally
+        while start < len(data):
+            end = handshakes.frame_end(data, start)
+            piece = data[handshakes.payload_start(data, start) : end]
+            if data[start] == deflating.DEFLATED:
+                tally.deflated += 1
+                tally.deflated_bytes += len(piece)
+                try:
+                    piece = deflating.inflated(piece)
+                except ValueError as error:
+                    self._load.refused(self.sock, str(error).encode())
+                    break
+                tally.inflated_bytes += len(piece)
+            pieces.append(piece)
+            start = end
+        return b"\n".join(pieces)
 
     def _control(self, data: bytes, start: int, end: int) -> None:
         payload = data[start + 2 : end]

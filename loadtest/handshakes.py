@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Generator
 from typing import Final, TypeVar
 
-from loadtest import requests
+from loadtest import deflating, requests
 from loadtest.places import Place
 
 T = TypeVar("T")
@@ -35,14 +35,20 @@ class PeerError(Exception):
     """The server did not say what it had to say for the load to begin."""
 
 
-def frontend(place: Place, hello: bytes | None) -> Handshake[bytes]:
-    """Upgrade, say ``hello`` unless there is none; returns what came beyond the replies."""
-    head, rest = yield from _head(requests.upgrade(place))
+def frontend(place: Place, hello: bytes | None, *, deflates: bool = False) -> Handshake[bytes]:
+    """Upgrade, say ``hello`` unless there is none; returns what came beyond the replies.
+
+    A frontend that ``deflates`` wants permessage-deflate, and not only offers it.
+    """
+    head, rest = yield from _head(requests.upgrade(place, deflating.OFFER if deflates else ""))
     if not head.startswith(b"HTTP/1.1 101 "):
         raise PeerError(f"no upgrade: {head[:200]!r}")
+    if deflates and not deflating.is_agreed(header(head, b"sec-websocket-extensions", b"")):
+        raise PeerError("permessage-deflate is not agreed to")
     if hello is None:
         return rest
-    payload, rest = yield from _frame(requests.frame(hello), rest)
+    framed = deflating.frame(hello) if deflates else requests.frame(hello)
+    payload, rest = yield from _frame(framed, rest)
     if json.loads(payload).get("status") != "connected":
         raise PeerError(f"no connect_ack: {payload[:200]!r}")
     return rest
@@ -150,4 +156,10 @@ def _frame(message: bytes, data: bytes) -> Handshake[tuple[bytes, bytes]]:
     data += yield message
     while not 0 < (end := frame_end(data, 0)) <= len(data):
         data += yield b""
-    return data[payload_start(data, 0) : end], data[end:]
+    payload = data[payload_start(data, 0) : end]
+    if data[0] == deflating.DEFLATED:
+        try:
+            payload = deflating.inflated(payload)
+        except ValueError as error:
+            raise PeerError(str(error)) from error
+    return payload, data[end:]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from loadtest.result import Latency, Slice, Step
+from loadtest import readings
+from loadtest.result import Latency, ServerSample, Slice, Step
 
 #: Answers that take longer than this are late to a person who waits for a page.
 P99_MILLISECONDS: Final = 100.0
@@ -25,6 +26,7 @@ class Search:
 
     def __init__(self, first: float) -> None:
         self.steps: list[Step] = []
+        self._slices: list[Sequence[Slice]] = []
         self._held = 0.0
         self._broke: float | None = None
         self._next = first
@@ -42,9 +44,24 @@ class Search:
         """The highest rate that held; nothing when none did."""
         return self._held
 
-    def tried(self, step: Step) -> None:
-        """Take how the rate did."""
+    def beside_knee(self) -> list[tuple[Step, Sequence[Slice]]]:
+        """Return the highest step that held and the lowest that broke, with their slices.
+
+        The limit is what lies between these two. What was far above it says nothing
+        of it, and an average over all of them even less.
+        """
+        steps = list(zip(self.steps, self._slices, strict=True))
+        held = [each for each in steps if each[0].held]
+        broken = [each for each in steps if not each[0].held]
+        return [
+            *([max(held, key=_rate)] if held else []),
+            *([min(broken, key=_rate)] if broken else []),
+        ]
+
+    def tried(self, step: Step, slices: Sequence[Slice] = ()) -> None:
+        """Take how the rate did, and the seconds in which it did."""
         self.steps.append(step)
+        self._slices.append(slices)
         if step.held:
             self._held = max(self._held, step.rate)
         else:
@@ -55,8 +72,17 @@ class Search:
             self._next = (self._held + self._broke) / 2
 
 
-def judged(rate: float, seconds: float, slices: Sequence[Slice], latency: Latency) -> Step:
-    """Return how a rate did: what happened in these seconds, and how long answers took."""
+def judged(
+    rate: float,
+    slices: Sequence[Slice],
+    latency: Latency,
+    samples: Sequence[ServerSample] = (),
+) -> Step:
+    """Return how a rate did: what happened in these seconds, and how long answers took.
+
+    ``samples`` are what the instances said of themselves meanwhile.
+    """
+    seconds = sum(each.seconds for each in slices)
     failed = sum(each.failed for each in slices)
     behind = slices[-1].in_flight - slices[0].in_flight
     held = (
@@ -71,4 +97,10 @@ def judged(rate: float, seconds: float, slices: Sequence[Slice], latency: Latenc
         p99=latency.p99,
         failed=failed,
         held=held,
+        client_cpu=max(each.cpu for each in slices),
+        server_cpu=readings.greatest(each.cpu for each in readings.instances(samples)),
     )
+
+
+def _rate(tried: tuple[Step, Sequence[Slice]]) -> float:
+    return tried[0].rate

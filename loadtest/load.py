@@ -20,8 +20,8 @@ from pool.polling import READ, WRITE, Selector, open_selector
 
 # Past 128 KiB glibc maps and unmaps a buffer for every read, which costs more than the read.
 _READ_BYTES: Final = 64 * 1024
-# How many sockets are looked at between two looks at the clock.
-_EVENTS: Final = 1024
+# How many sockets are looked at between two looks at the clock: handshakes cost the most.
+_EVENTS: Final = 256
 _SELECTABLE: Final = 1024
 _DRAIN_TURN_SECONDS: Final = 0.05
 # Tokens of one process before they would be those of the next: a day at 100,000 a second.

@@ -33,6 +33,16 @@ class Stop(msgspec.Struct, tag="stop"):
     """Ask no more, and drain."""
 
 
+class Joining(msgspec.Struct, tag="joining"):
+    """So many of my connections are open by now, and so many are not; said now and then."""
+
+    connections: int
+    missing: int
+    #: Attempts that came to nothing.
+    refused: int
+    last_refusal: str
+
+
 class Connected(msgspec.Struct, tag="connected"):
     """All my connections are open; or, when some are missing, will never be."""
 
@@ -70,10 +80,14 @@ class Done(msgspec.Struct, tag="done", kw_only=True):
     #: Questions that were due and could not be asked, because every caller waited.
     unasked: int
     cpu: float
+    #: Messages to frontends that came compressed; their bytes on the wire, and unpacked.
+    deflated: int = 0
+    deflated_bytes: int = 0
+    inflated_bytes: int = 0
 
 
 Order = Begin | Go | Rate | Stop
-Told = Connected | Part | Done
+Told = Joining | Connected | Part | Done
 _encoder: Final = msgspec.json.Encoder()
 _orders: Final = msgspec.json.Decoder(Order)
 _told: Final = msgspec.json.Decoder(Told)

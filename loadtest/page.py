@@ -167,13 +167,15 @@ def _search(result: Result) -> str:
                 figures.milliseconds(step.p50),
                 figures.milliseconds(step.p99),
                 f"{step.failed:,}",
+                figures.share(step.client_cpu),
+                figures.share(step.server_cpu),
                 "held" if step.held else "broke",
             ),
             "right" if step.held else "wrong",
         )
         for step in steps
     )
-    headings = ("asked", "answered", "p50", "p99", "failed", "")
+    headings = ("asked", "answered", "p50", "p99", "failed", "client CPU", "server CPU", "")
     table = _card("Rates that were tried", rows, headings)
     return f'<h2>Limit</h2>\n{_all(timelines.knee(result))}<div class="cards">{table}</div>\n'
 

@@ -18,11 +18,13 @@ _PATHS: Final = ("/ws", "/mcp", "")
 
 
 class Place(NamedTuple):
-    """One port, and the path there."""
+    """One port, the path there, and the credential that is shown."""
 
     host: str
     port: int
     path: str
+    #: Empty where none is asked for.
+    token: str = ""
 
     @property
     def authority(self) -> str:

@@ -18,6 +18,7 @@ from loadtest import descriptors, thinking
 from loadtest.dialing import Route
 from loadtest.places import LOOPBACK, Place, Target
 from loadtest.scenarios import Scenario
+from loadtest.server import GATEWAY
 
 # What a gateway of one core is good for, and fewer where fewer files may be open.
 _CONNECTIONS_A_PROCESS: Final = 15_000
@@ -48,12 +49,19 @@ class Wishes(msgspec.Struct, kw_only=True, frozen=True):
     protocol: str = "full"
     #: `selector`, or `trio-websocket` for frontends of that client.
     driver: str = "selector"
+    #: Whether frontends speak permessage-deflate.
+    deflate: bool = False
     reask: bool = False
     #: `poisson` or `even`.
     arrivals: str = "poisson"
     #: How long a question waits by its own words.
     timeout: float = 30.0
     seed: int = 1
+    #: How a gateway of our own is started.
+    gateway: tuple[str, ...] = GATEWAY
+    #: The credentials that people and callers show: of the tenant that is measured, and of its
+    #: neighbour where there is one.
+    tokens: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, kw_only=True, frozen=True):
@@ -100,7 +108,8 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True):
         target = number % len(places)
         # Not by the same number: two targets and two sources shall meet in four ways.
         source = self.sources[number // len(places) % len(self.sources)] if self.sources else ""
-        return Route(places[target], source)
+        token = self.wishes.tokens[0] if self.wishes.tokens else ""
+        return Route(places[target]._replace(token=token), source)
 
     def frontend_route(self, number: int) -> Route:
         """Return the same for a person; one that will be slow takes little ahead."""
@@ -172,7 +181,11 @@ def conditions(plan: Plan) -> Iterator[tuple[str, str]]:
     scenario, wishes = plan.scenario, plan.wishes
     yield "scenario", f"{plan.name}: {scenario.summary}"
     yield "targets", ", ".join(str(target) for target in plan.targets)
-    yield "frontends", f"{scenario.frontends:,}, {wishes.protocol} protocol, {wishes.driver}"
+    coding = ", permessage-deflate" if wishes.deflate else ""
+    yield (
+        "frontends",
+        f"{scenario.frontends:,}, {wishes.protocol} protocol, {wishes.driver}{coding}",
+    )
     if scenario.messages:
         yield "messages", f"{scenario.messages:g} a second each"
     else:

@@ -46,11 +46,15 @@ class Population:
             plan.longest_thought,
             plan.wishes.protocol == "full",
             b" " + b"x" * plan.scenario.payload if plan.scenario.payload else b"",
+            plan.wishes.deflate,
         )
         for number in plan.frontends_of(self._part):
             route = plan.frontend_route(number)
             handshake = functools.partial(
-                handshakes.frontend, route.place, plans.hello(plan, number)
+                handshakes.frontend,
+                route.place,
+                plans.hello(plan, number),
+                deflates=plan.wishes.deflate,
             )
             turn = plan.turn(number)
             person = Person(self._load, route, handshake, manner, self.dialled, turn=turn)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TextIO, final
 
 from loadtest import figures
+from loadtest.attendance import Attendance
 from loadtest.readings import greatest
 from loadtest.result import Slice
 
@@ -46,6 +47,22 @@ class Progress:
         self._failed = 0
         self._pending: list[Slice] = []
         self._since = 0.0
+        self._is_open = False
+        self._connecting_since = 0.0
+
+    def connecting(self, seconds: float, attendance: Attendance) -> None:
+        """Show who is connected after so many seconds."""
+        if self._live:
+            # One column stays free, as below.
+            said = str(attendance)[: max(self._width() - 1, 0)]
+            self._stream.write(f"\r{said}{_ERASE_REST}")
+            self._is_open = True
+        elif seconds - self._connecting_since >= _EVERY_SECONDS:
+            self._stream.write(f"{attendance}\n")
+            self._connecting_since = seconds
+        else:
+            return
+        self._stream.flush()
 
     def update(self, slice: Slice) -> None:  # noqa: A002 - it is what a slice is called here
         """Show what is new."""
@@ -54,25 +71,25 @@ class Progress:
         now = slice.at + slice.seconds
         if self._live:
             self._stream.write(f"\r{self._fitted(now)}{_ERASE_REST}")
+            self._is_open = True
         elif now - self._since >= _EVERY_SECONDS:
             self._write_line(now)
         else:
             return
         self._stream.flush()
-        self._pending = [slice] if self._live else []
+        self._pending.clear()
         self._since = now
 
     def finish(self) -> None:
         """Leave the last line standing. Nothing happens when there is none, or twice."""
-        if not self._pending:
-            return
-        if self._live:
+        if self._live and self._is_open:
             self._stream.write("\n")
-        else:
+        elif not self._live and self._pending:
             last = self._pending[-1]
             self._write_line(last.at + last.seconds)
         self._stream.flush()
         self._pending = []
+        self._is_open = False
 
     def _write_line(self, now: float) -> None:
         self._stream.write("  ".join(part.text for part in self._parts(now)) + "\n")

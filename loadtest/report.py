@@ -56,11 +56,14 @@ def middle(samples: Sequence[Sample]) -> Sample:
         rate=statistics.median(sample.rate for sample in samples),
         user_us=statistics.median(sample.user_us for sample in samples),
         system_us=statistics.median(sample.system_us for sample in samples),
+        mean=statistics.median(sample.mean for sample in samples),
         p50=statistics.median(sample.p50 for sample in samples),
         p99=statistics.median(sample.p99 for sample in samples),
         server_share=statistics.median(sample.server_share for sample in samples),
         load_share=statistics.median(sample.load_share for sample in samples),
         waited_share=statistics.median(sample.waited_share for sample in samples),
+        busy=statistics.median(sample.busy for sample in samples),
+        lost=sum(sample.lost for sample in samples),
         streamed=sum(sample.streamed for sample in samples),
         failures=sum(sample.failures for sample in samples),
         first_refusal=next((s.first_refusal for s in samples if s.first_refusal), b""),
@@ -68,8 +71,14 @@ def middle(samples: Sequence[Sample]) -> Sample:
 
 
 def per_core(sample: Sample) -> float:
-    """Return operations per second of the server's CPU time."""
-    return 1e6 / (sample.user_us + sample.system_us)
+    """Return operations per second of the server's CPU time; NaN if it took none that shows."""
+    spent = sample.user_us + sample.system_us
+    return 1e6 / spent if spent else math.nan
+
+
+def rate_ratio(ours: Sample, theirs: Sample) -> float:
+    """Return how many times as often ours served; NaN if theirs did not."""
+    return ours.rate / theirs.rate if theirs.rate else math.nan
 
 
 def of_rate(what: str, sample: Sample, target: int | None) -> Row:
@@ -108,7 +117,7 @@ def of_ratio(what: str, ours: Sample, theirs: Sample, target: float) -> Row:
     ratio = per_core(ours) / per_core(theirs)
     return Row(
         what,
-        rate=f"{ours.rate / theirs.rate:.2f}",
+        rate=f"{rate_ratio(ours, theirs):.2f}",
         per_core=f"{ratio:.2f}",
         target=f">= {target}",
         verdict="reached" if ratio >= target else "MISSED",
@@ -142,13 +151,15 @@ def conditions(cores: Cores, seconds: float, runs: int) -> str:
         if cores.server is not None
         else "no pinning: one core only, or a system that does not allow it"
     )
+    python = f"{platform.python_implementation()} {platform.python_version()}"
     busy = "unknown"
     if hasattr(os, "getloadavg"):
         busy = f"{os.getloadavg()[0]:.2f}"
     return "\n".join(
         (
             f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-            f"{platform.python_implementation()} {platform.python_version()}, {_build()}",
+            f"the load runs on {python}, {_build()};",
+            "what the gateway runs on, which matters more, is said at the end",
             f"{pinning}; load average before the runs {busy}",
             f"medians of {runs} runs of {seconds:g} s, after a warm-up, each on a fresh gateway;",
             "per core s: operations per second of the gateway's own CPU time, which the targets",

@@ -7,7 +7,7 @@ token, so all the rest is made once and its length never changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from loadtest.places import Place
@@ -31,7 +31,7 @@ _META: Final = {
 
 _UPGRADE: Final = (
     b"GET %b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%b\r\n"
 )
 
 
@@ -47,9 +47,12 @@ class Template:
         return self._form % ((token,) * self._gaps)
 
 
-def upgrade(place: Place) -> bytes:
-    """Return the request that makes a connection a frontend's."""
-    return _UPGRADE % (place.path.encode(), place.authority.encode())
+def upgrade(place: Place, extensions: str = "") -> bytes:
+    """Return the request that makes a connection a frontend's, with what it offers."""
+    more = _credential(place)
+    if extensions:
+        more += b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode()
+    return _UPGRADE % (place.path.encode(), place.authority.encode(), more)
 
 
 def ask_template(
@@ -64,36 +67,51 @@ def ask_template(
     `initialize`, which simple servers take. `PLACE` in an argument becomes the
     token, too.
     """
-    params: dict[str, object] = {
-        "name": "ask_user",
-        "arguments": {"question": PLACE, "timeout_seconds": 60, **(arguments or {})},
-    }
+    asked = {"question": PLACE, "timeout_seconds": 60, **(arguments or {})}
+    params = {"name": "ask_user", "arguments": asked}
+    return template(place, revision, "tools/call", params, session)
+
+
+def template(
+    place: Place,
+    revision: str,
+    method: str,
+    params: Mapping[str, object],
+    session: bytes = b"",
+) -> Template:
+    """Return the whole HTTP request of any method; its id is the token."""
+    given = dict(params)
     headers = {b"MCP-Protocol-Version": revision.encode()}
     if revision == MODERN:
-        params["_meta"] = _META
-        headers |= {b"Mcp-Method": b"tools/call", b"Mcp-Name": b"ask_user"}
+        given["_meta"] = _META
+        headers[b"Mcp-Method"] = method.encode()
+        if "name" in params:
+            headers[b"Mcp-Name"] = str(params["name"]).encode()
     elif session:
         headers[b"Mcp-Session-Id"] = session
-    message = {"jsonrpc": "2.0", "id": FIRST_TOKEN, "method": "tools/call", "params": params}
+    message = {"jsonrpc": "2.0", "id": FIRST_TOKEN, "method": method, "params": given}
     return Template(post(place, message, headers))
 
 
 def list_tools(place: Place) -> bytes:
     """Return the request with which a caller of the modern era begins: what is there?"""
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": _META}}
-    headers = {b"MCP-Protocol-Version": MODERN.encode(), b"Mcp-Method": b"tools/list"}
-    return post(place, message, headers)
+    return template(place, MODERN, "tools/list", {}).fill(PLACE.encode())
 
 
 def post(place: Place, message: Mapping[str, object], headers: Mapping[bytes, bytes]) -> bytes:
     """Return a POST to a caller's place as one sends it that takes JSON and streams."""
     body = json.dumps(message, separators=(",", ":")).encode()
-    extra = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+    extra = _credential(place)
+    extra += b"".join(b"%b: %b\r\n" % header for header in headers.items())
     return (
         b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/json\r\n"
         b"Accept: application/json, text/event-stream\r\n%bContent-Length: %d\r\n\r\n%b"
         % (place.path.encode(), place.authority.encode(), extra, len(body), body)
     )
+
+
+def _credential(place: Place) -> bytes:
+    return b"Authorization: Bearer %b\r\n" % place.token.encode() if place.token else b""
 
 
 def frame(payload: bytes, opcode: int = 1) -> bytes:
@@ -107,6 +125,6 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
     return b"%c\xff%b%b%b" % (first, length.to_bytes(8, "big"), _MASK, payload)
 
 
-def answer(request_id: bytes, text: bytes) -> bytes:
+def answer(request_id: bytes, text: bytes, framed: Callable[[bytes], bytes] = frame) -> bytes:
     """Return the frame that answers a question."""
-    return frame(b'{"type":"user_response","request_id":"%b","answer":"%b"}' % (request_id, text))
+    return framed(b'{"type":"user_response","request_id":"%b","answer":"%b"}' % (request_id, text))

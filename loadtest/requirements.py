@@ -41,6 +41,7 @@ _TIME: Final = _Kind(
 _COUNT: Final = _Kind({"": 1.0}, figures.count)
 _RATE: Final = _Kind({"": 1.0, "/s": 1.0}, figures.rate)
 _SHARE: Final = _Kind({"%": 1e-2}, figures.share)
+_RATIO: Final = _Kind({"": 1.0}, figures.ratio)
 _SIZE: Final = _Kind(
     {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 1e3, "MB": 1e6, "GB": 1e9}, figures.size
 )
@@ -92,6 +93,11 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         _SHARE,
         "by how much it grew from the first sample to the last",
         readings.worst("rss_growth"),
+    ),
+    "neighbour": _Figure(
+        _RATIO,
+        "the p99 beside a noisy neighbour, by that alone",
+        lambda run: None if run.neighbour is None else run.neighbour.ratio,
     ),
     "client_lag": _Figure(_TIME, "the longest stall of the load", lambda run: run.client.lag_max),
     "client_cpu": _Figure(_SHARE, "of a core that the load used", lambda run: run.client.cpu),

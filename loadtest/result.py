@@ -35,6 +35,8 @@ class Result(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     connecting: Connecting
     #: The steps of `find-limit`, and nothing for other scenarios.
     steps: list[Step] = []
+    #: How it was beside another tenant, where there is one.
+    neighbour: Neighbour | None = None
     #: What `--require` asked for, and whether it holds.
     verdicts: list[Verdict] = []
 
@@ -116,7 +118,8 @@ class Client(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     processes: int
     #: The longest turn of a loop, in milliseconds.
     lag_max: float
-    #: The share of a core that the busiest process used, on average.
+    #: The share of a core that the busiest process used, on average; of a search, in the
+    #: busiest second of the two steps beside the limit.
     cpu: float
     #: Why the figures say more of the client than of the server; empty when they do not.
     bottleneck: str = ""
@@ -139,6 +142,27 @@ class Step(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     p99: float
     failed: int
     held: bool
+    #: The share of a core that the busiest process of the load used, in its busiest second.
+    client_cpu: float | None = None
+    #: Cores that the busiest instance used; `None` when nobody asked it.
+    server_cpu: float | None = None
+
+
+class Neighbour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What another tenant did that asks more than it may, and what that did to this one."""
+
+    #: Milliseconds, without the other one and beside it.
+    p99_alone: float
+    p99_beside: float
+    asked: int
+    answered: int
+    #: Questions over its quota.
+    over_quota: int
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as long the p99 is beside it."""
+        return self.p99_beside / self.p99_alone if self.p99_alone else None
 
 
 class Verdict(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

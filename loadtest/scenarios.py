@@ -39,6 +39,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     storms: tuple[float, ...] = ()
     #: Which share of the frontends stops reading as the load begins.
     slow: float = 0.0
+    #: Questions a second of a neighbour, another tenant, that is allowed a tenth of them.
+    noise: float = 0.0
     #: Whether the rate is raised until the server gives way.
     seeks_limit: bool = False
 
@@ -55,6 +57,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             frontends=users,
             callers=max(1, round(self.callers * scale)) if self.callers else 0,
             rate=None if self.rate is None else self.rate * scale,
+            noise=self.noise * scale,
         )
 
 
@@ -131,6 +134,15 @@ SCENARIOS: Final = {
         frontends=1_000,
         messages=10.0,
         think="0",
+    ),
+    "noisy-neighbour": Scenario(
+        summary="a tenant alone, and beside another one that asks ten times what it may",
+        frontends=100,
+        callers=100,
+        rate=50.0,
+        duration=30.0,
+        think="0",
+        noise=500.0,
     ),
     "find-limit": Scenario(
         summary="the rate is raised until answers are late or wrong; then the knee is looked for",

@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -25,6 +26,9 @@ from typing import IO, Any, Final, NamedTuple
 
 GATEWAY: Final = (sys.executable, "-m", "gateway")
 _START_SECONDS: Final = 30.0
+# Below those of outgoing connections, which begin at 32768 on Linux.
+_PORTS: Final = range(20_000, 30_000)
+_CHOICES: Final = 100
 _STOP_SECONDS: Final = 10.0
 _KEPT_LINES: Final = 30
 _POLL_SECONDS: Final = 0.002
@@ -151,7 +155,7 @@ def other(command: str, core: int | None) -> Iterator[Server]:
     Raises:
         ServerError: nobody listens there.
     """
-    ws_port, mcp_port = _free_port(), _free_port()
+    ws_port, mcp_port = free_port(), free_port()
     words = [word.format(ws=ws_port, mcp=mcp_port) for word in shlex.split(command)]
     with _running(words, core, subprocess.DEVNULL) as process:
         for port in (ws_port, mcp_port):
@@ -163,20 +167,37 @@ def other(command: str, core: int | None) -> Iterator[Server]:
 def _running(
     command: Sequence[str], core: int | None, stdout: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.STDOUT,
-        # Ctrl-C is for the load, which lets this server answer to the end.
-        process_group=0,
-    )
+    with pinned(core):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the load, which lets this server answer to the end.
+            process_group=0,
+        )
     try:
-        if core is not None:
-            os.sched_setaffinity(process.pid, {core})
         yield process
     finally:
         _stop(process)
+
+
+@contextlib.contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Have what is started meanwhile run on this core, with every thread and process of its own.
+
+    They inherit where they may run. Who is moved later is moved alone: the threads
+    that it has by then stay where they are.
+    """
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -214,7 +235,17 @@ def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
     raise ServerError(f"nobody listens on port {port}")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        number: int = sock.getsockname()[1]
-        return number
+def free_port() -> int:
+    """Return a port where nobody listens now.
+
+    It is none of those that the kernel gives to connections, which would take it before
+    a server that has yet to start.
+
+    Raises:
+        ServerError: there is none.
+    """
+    for _ in range(_CHOICES):
+        port = _PORTS[secrets.randbelow(len(_PORTS))]
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise ServerError(f"there is no free port from {_PORTS[0]} to {_PORTS[-1]}")

@@ -36,6 +36,7 @@ def _sections(result: Result) -> Iterator[_Section]:
     )
     yield "Truth", _truth(result)
     yield "Latency", _latency(result)
+    yield "Neighbour", _neighbour(result)
     yield "Throughput", _throughput(result)
     yield "Client", _client(result)
     yield "Server", _server(result)
@@ -85,6 +86,20 @@ def _latency(result: Result) -> list[tuple[str, str]]:
     ]
 
 
+def _neighbour(result: Result) -> list[tuple[str, str]]:
+    other = result.neighbour
+    if other is None:
+        return []
+    return [
+        ("p99 alone", f"{figures.milliseconds(other.p99_alone):>12}"),
+        ("p99 beside it", f"{figures.milliseconds(other.p99_beside):>12}"),
+        ("ratio", f"{figures.ratio(other.ratio):>12}"),
+        ("it asked", f"{other.asked:>12,}"),
+        ("and was answered", f"{other.answered:>12,}"),
+        ("over its quota", f"{other.over_quota:>12,}"),
+    ]
+
+
 def _throughput(result: Result) -> list[tuple[str, str]]:
     connecting = result.connecting
     refused = f", {connecting.refused:,} REFUSED" if connecting.refused else ""
@@ -104,11 +119,12 @@ def _throughput(result: Result) -> list[tuple[str, str]]:
 def _client(result: Result) -> list[tuple[str, str]]:
     client = result.client
     verdict = "THE LIMIT, see above" if client.bottleneck else "fit to measure"
+    where = ", beside the limit" if result.steps else ""
     return [
         ("verdict", verdict),
         ("processes", f"{client.processes}"),
         ("longest stall", figures.milliseconds(client.lag_max)),
-        ("busiest process", f"{figures.share(client.cpu)} of a core"),
+        ("busiest process", f"{figures.share(client.cpu)} of a core{where}"),
     ]
 
 
@@ -144,7 +160,11 @@ def _step(step: Step) -> str:
     held = "held " if step.held else "BROKE"
     p50, p99 = figures.milliseconds(step.p50), figures.milliseconds(step.p99)
     answered = figures.rate(step.answered_rate)
-    return f"{held}  answered {answered}, p50 {p50}, p99 {p99}, {step.failed:,} failed"
+    client, server = figures.share(step.client_cpu), figures.share(step.server_cpu)
+    return (
+        f"{held}  answered {answered}, p50 {p50}, p99 {p99}, {step.failed:,} failed, "
+        f"of a core: client {client}, server {server}"
+    )
 
 
 def _one_line(said: str) -> str:

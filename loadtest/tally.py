@@ -36,6 +36,10 @@ class Tally:
     refusals: dict[bytes, int] = dataclasses.field(default_factory=dict)
     #: Questions whose connection was cut and which were asked again on another one.
     asked_again: int = 0
+    #: Messages to frontends that came compressed; their bytes on the wire, and unpacked.
+    deflated: int = 0
+    deflated_bytes: int = 0
+    inflated_bytes: int = 0
 
     def refuse(self, why: bytes) -> None:
         """Count something that the server did not do."""

@@ -22,7 +22,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from loadtest import orders, plans, thinking
 from loadtest.handshakes import PeerError
-from loadtest.orders import Begin, Connected, Done, Go, Order, Part, Stop
+from loadtest.orders import Begin, Connected, Done, Go, Joining, Order, Part, Stop
 from loadtest.plans import Plan
 from loadtest.result import Truth
 
@@ -30,6 +30,8 @@ _AT_ONCE: Final = 64
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _TICK_SECONDS: Final = 0.05
 _SLICE_SECONDS: Final = 1.0
+#: How often it is told how connecting goes.
+_JOINING_SECONDS: Final = 0.5
 
 
 class People:
@@ -59,13 +61,27 @@ class People:
             if not self._numbers:
                 self._joined.set()
             with trio.move_on_after(self._connect_seconds):
-                await self._joined.wait()
-            there = len(self._numbers) - len(self._missing)
-            refused, why = self._refused_handshakes, self._last_refusal
-            await self._tell(Connected(there, len(self._missing), refused, why))
+                await self._wait_for_all()
+            await self._tell(Connected(*self._attendance()))
             with contextlib.suppress(trio.BrokenResourceError):
                 await self._obey(nursery)
             nursery.cancel_scope.cancel()
+
+    def _attendance(self) -> tuple[int, int, int, str]:
+        """Return how many are connected, and are not; how many attempts failed, and why."""
+        missing = len(self._missing)
+        there = len(self._numbers) - missing
+        return there, missing, self._refused_handshakes, self._last_refusal
+
+    async def _wait_for_all(self) -> None:
+        """Return when everybody is connected, or nobody listens any more."""
+        while not self._joined.is_set():
+            with trio.move_on_after(_JOINING_SECONDS):
+                await self._joined.wait()
+            try:
+                await self._control.send_all(orders.encode(Joining(*self._attendance())))
+            except trio.BrokenResourceError:
+                return
 
     async def _obey(self, nursery: trio.Nursery) -> None:
         buffer = b""
@@ -109,7 +125,15 @@ class People:
         async with contextlib.AsyncExitStack() as stack:
             async with self._dialling:
                 connection = await stack.enter_async_context(
-                    open_websocket(place.host, place.port, place.path, use_ssl=False)
+                    open_websocket(
+                        place.host,
+                        place.port,
+                        place.path,
+                        use_ssl=False,
+                        extra_headers=[(b"Authorization", f"Bearer {place.token}".encode())]
+                        if place.token
+                        else None,
+                    )
                 )
                 await self._greet(connection, number)
             if number in self._missing:

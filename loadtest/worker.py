@@ -17,13 +17,16 @@ from loadtest import orders
 from loadtest.arrivals import Arrivals
 from loadtest.histograms import Histogram
 from loadtest.load import Load
-from loadtest.orders import Begin, Connected, Done, Go, Order, Part, Rate, Stop
+from loadtest.orders import Begin, Connected, Done, Go, Joining, Order, Part, Rate, Stop
+from loadtest.people import Storm
 from loadtest.population import Population
 from loadtest.result import Truth
 
 #: How long one `Load.run` lasts when something else ends it.
 _LONG_SECONDS: Final = 3600.0
 _SLICE_SECONDS: Final = 1.0
+#: How often it is told how connecting goes.
+_JOINING_SECONDS: Final = 0.5
 # Often, so that no turn of the loop is long because of it.
 _RECORD_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 0.05
@@ -98,6 +101,7 @@ class Worker:
         self._before = _Counted(load)
         self._index = 0
         self._begun = 0.0
+        self._is_joining = True
 
     def run(self) -> None:
         """Do all of it; returns early when the coordinator is gone."""
@@ -108,13 +112,23 @@ class Worker:
 
     def _connect(self) -> bool:
         people = self._people
-        self._load.at(time.perf_counter(), lambda _now: people.joining.begin())
+        now = time.perf_counter()
+        self._load.at(now, lambda _now: people.joining.begin())
+        self._load.at(now + _JOINING_SECONDS, self._tell_who_joined)
         self._load.run(self._connect_seconds)
-        dialled = people.dialled
-        self._tell(
-            Connected(dialled.opened, people.joining.missing, dialled.refused, dialled.last_refusal)
-        )
+        self._is_joining = False
+        self._tell(Connected(*self._attendance()))
         return not people.joining.missing
+
+    def _attendance(self) -> tuple[int, int, int, str]:
+        """Return how many are connected, and are not; how many attempts failed, and why."""
+        joining, dialled = self._people.joining, self._people.dialled
+        return joining.joined, joining.missing, dialled.refused, dialled.last_refusal
+
+    def _tell_who_joined(self, now: float) -> None:
+        if self._is_joining and not self._control.gone_away:
+            self._tell(Joining(*self._attendance()))
+            self._load.at(now + _JOINING_SECONDS, self._tell_who_joined)
 
     def _wait_for(self, wanted: type[Order]) -> bool:
         """Run until this order; until then, rates are obeyed."""
@@ -176,6 +190,9 @@ class Worker:
         while people.pool.backlog and time.perf_counter() < end and not self._control.gone_away:
             load.run(_LOOK_SECONDS)
         load.drain()
+        if load.tally.asked > self._before.asked:
+            # It was due before the end, and there was nobody to ask it.
+            self._report()
         self._histogram.record(load.tally.take_seconds())
         tally = load.tally
         self._tell(
@@ -196,6 +213,9 @@ class Worker:
                 asked_again=tally.asked_again,
                 unasked=people.pool.backlog + people.pool.dropped,
                 cpu=time.process_time(),
+                deflated=tally.deflated,
+                deflated_bytes=tally.deflated_bytes,
+                inflated_bytes=tally.inflated_bytes,
             )
         )
         # Until everybody else is done: their questions are answered here, too.
@@ -204,9 +224,8 @@ class Worker:
         for person in people.people:
             person.leave()
 
-    def _storm(self, _now: float) -> None:
-        for person in self._people.people:
-            person.reconnect()
+    def _storm(self, now: float) -> None:
+        Storm(self._load, self._people.people).go_on(now)
 
     def _record(self, now: float) -> None:
         self._histogram.record(self._load.tally.take_seconds())
@@ -222,7 +241,8 @@ class Worker:
         """Tell what happened since the last time."""
         load = self._load
         before, after = self._before, _Counted(load)
-        if after.at - before.at < _SLICE_SECONDS / 100 and self._index:
+        is_short = after.at - before.at < _SLICE_SECONDS / 100
+        if is_short and self._index and after.asked == before.asked:
             # The end of the load fell on the end of a second.
             return
         self._histogram.record(load.tally.take_seconds())

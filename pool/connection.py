@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, final
 
+from pool.anteroom import Anteroom
 from pool.polling import READ, WRITE
 from pool.timers import Timer
 
@@ -23,9 +24,12 @@ Callback = Callable[[], None]
 # wake-up that one busy peer may take.
 _READ_BYTES: Final = 64 * 1024
 # How much goes to the kernel in one call, and the progress within one send
-# deadline that shows a peer to be reading.
+# deadline that shows a peer to be reading. What is much longer leaves in parts.
 _SEND_BYTES: Final = 256 * 1024
+_AT_ONCE_BYTES: Final = 2 * _SEND_BYTES
 _PROGRESS_BYTES: Final = 64 * 1024
+# How many are looked at to find one that can go. Those who have just sent something stand together.
+_LOOKS: Final = 64
 # What a peer may still send after we closed, before it is cut off (RFC 9112
 # section 9.6: closing with unread input would destroy our last response).
 _LINGER_SECONDS: Final = 1.0
@@ -68,6 +72,11 @@ class _Nobody:
 NOBODY: Final = _Nobody()
 
 
+ProtocolFactory = Callable[["Connection"], ConnectionProtocol]
+#: Whether an address is a proxy's, whose connections are those of many clients.
+IsProxy = Callable[[str], bool]
+
+
 @final
 class Connection:
     """One socket, as its protocol object sees it. Nothing here waits or raises."""
@@ -81,8 +90,11 @@ class Connection:
         "_progress",
         "_socket",
         "closing",
+        "is_idle",
+        "is_ours",
         "number",
         "outbox_bytes",
+        "outbox_limit",
         "peer",
         "protocol",
         "tell_when_drained",
@@ -90,7 +102,15 @@ class Connection:
 
     protocol: ConnectionProtocol
 
-    def __init__(self, owner: Connections, sock: socket.socket, peer: str) -> None:
+    def __init__(
+        self,
+        owner: Connections,
+        sock: socket.socket,
+        peer: str,
+        outbox_limit: int,
+        *,
+        is_ours: bool = False,
+    ) -> None:
         self._owner = owner
         self._socket: socket.socket | None = sock
         #: The descriptor, as the selector knows it.
@@ -100,6 +120,13 @@ class Connection:
         self._deadline: Timer[Callback] | None = None
         self._progress = 0
         self._eof = False
+        #: Whether we connected, and not the peer.
+        self.is_ours = is_ours
+        #: Whether nothing is under way: its protocol says so, and it may be closed for
+        #: another one from then on, until `stay`.
+        self.is_idle = False
+        #: Past how many bytes that wait it is closed.
+        self.outbox_limit = outbox_limit
         #: Bytes that have not left yet.
         self.outbox_bytes = 0
         #: Have the protocol's ``drained`` called when all that was written has left.
@@ -117,6 +144,9 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Send, with everything else that this turn writes, in one system call.
 
+        What a Trio task writes, outside of a turn, leaves with everything else that the
+        tasks of this tick write.
+
         ``data`` is queued whole or not at all: over the outbox bound the
         connection is closed instead, as its peer does not read.
         """
@@ -129,14 +159,42 @@ class Connection:
             owner = self._owner
             owner.unsent.append(self)
             if not owner.in_turn:
-                owner.flush()
+                owner.flush_soon()
             return
-        if self.outbox_bytes + len(data) > self._owner.settings.outbox_bytes:
+        if self.outbox_bytes + len(data) > self.outbox_limit:
             self._owner.slow_consumers += 1
             self.abort()
             return
         outbox.append(data)
         self.outbox_bytes += len(data)
+
+    def write_behind(self, head: bytes, data: bytes) -> None:
+        """Write ``data`` behind ``head``, as `write` does with both."""
+        self.write(data)
+        if self._outbox is not None:
+            self._outbox.insert(-1, head)
+            self.outbox_bytes += len(head)
+
+    def name_peer(self, peer: str) -> bool:
+        """Have it count as another address's, which a proxy has told.
+
+        Returns whether that address may have one more.
+        """
+        return self._owner.rename(self, peer)
+
+    def stay(self) -> None:
+        """Be closed for another one no more, whether idle or not."""
+        self.is_idle = False
+        self._owner.idle.leave(self)
+
+    def has_unread(self) -> bool:
+        """Whether its peer has sent something that was not looked at yet."""
+        if self._socket is None:
+            return False
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def pause_reading(self) -> None:
         """Leave what the peer sends in the kernel: TCP carries the pressure back."""
@@ -216,6 +274,9 @@ class Connection:
         was_blocked = self._deadline is not None
         while outbox:
             data = outbox[0] if len(outbox) == 1 else _gather(outbox)
+            if len(data) > _AT_ONCE_BYTES:
+                self._flush_part(outbox, data)
+                return
             try:
                 sent = sock.send(data)
             except BlockingIOError:
@@ -239,6 +300,22 @@ class Connection:
         elif self.tell_when_drained:
             self.tell_when_drained = False
             self.protocol.drained()
+
+    def _flush_part(self, outbox: list[bytes | memoryview], data: bytes | memoryview) -> None:
+        """Send a part of what is large, each time the selector says so: others send much, too."""
+        sock, sent = self._socket, 0
+        try:
+            if sock is not None and self._deadline is not None:
+                sent = sock.send(memoryview(data)[:_PROGRESS_BYTES])
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.abort()
+            return
+        self._owner.sends += 1
+        self.outbox_bytes -= sent
+        outbox[0] = memoryview(data)[sent:]
+        self._blocked(sent)
 
     def _blocked(self, sent: int) -> None:
         self._progress += sent
@@ -274,10 +351,42 @@ class Connection:
         self._progress = 0
 
 
+@final
+class Listener:
+    """A listening socket and what its connections speak."""
+
+    __slots__ = ("factory", "is_proxy", "refusal", "sock")
+
+    def __init__(
+        self, sock: socket.socket, factory: ProtocolFactory, refusal: bytes, is_proxy: IsProxy
+    ) -> None:
+        self.sock = sock
+        self.factory = factory
+        self.refusal = refusal
+        self.is_proxy = is_proxy
+
+
+def make_room(idle: Anteroom[Connection], peer: str | None) -> bool:
+    """Close a connection on which nothing is under way, if one is found; from ``peer``, or any."""
+    for _ in range(_LOOKS):
+        connection = idle.turn(peer)
+        if connection is None:
+            break
+        # Who has just sent a request has not been read yet, which is not its fault.
+        if connection.is_idle and not connection.has_unread():
+            idle.displaced += 1
+            connection.abort()
+            return True
+    return False
+
+
 def _gather(outbox: list[bytes | memoryview]) -> bytes | memoryview:
     """Join the first buffers into one of about `_SEND_BYTES`, in place."""
     size = count = 0
     for piece in outbox:
+        if count and len(piece) > _SEND_BYTES:
+            # To copy it would take longer than one more call does.
+            break
         size += len(piece)
         count += 1
         if size >= _SEND_BYTES:

@@ -21,9 +21,23 @@ from typing import Final, final
 
 import trio
 
-from pool.connection import NOBODY, Callback, Connection, ConnectionProtocol
+from pool.addresses import Addresses
+from pool.anteroom import Anteroom
+from pool.connection import (
+    NOBODY,
+    Callback,
+    Connection,
+    IsProxy,
+    Listener,
+    ProtocolFactory,
+    make_room,
+)
+from pool.flusher import Flusher
+from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
+from pool.refusal import refuse
 from pool.settings import setting
+from pool.statistics import ConnectionStatistics
 from pool.timers import Timer, Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
@@ -34,8 +48,6 @@ _EVENTS_PER_POLL: Final = 64
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _TICK_SECONDS: Final = 0.05
-# For how long a stall is told: scrapes come every 15 seconds or less.
-_STALLS_SECONDS: Final = 15.0
 _OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -44,11 +56,14 @@ class Settings:
     """Limits on connections, for all ports together."""
 
     maximum: int = setting(
-        16_384, "Open connections in all; more are refused with 503.", unit="connections", minimum=1
+        16_384,
+        "Open connections in all; more displace those that ask for nothing, or get 503.",
+        unit="connections",
+        minimum=1,
     )
     per_address: int = setting(
         16_384,
-        "Open connections from one peer address; more are refused with 503.",
+        "Open connections from one peer address; more displace its own, or get 503.",
         unit="connections",
         minimum=1,
     )
@@ -69,41 +84,7 @@ class Settings:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ConnectionStatistics:
-    """A moment of the one task, for metrics and tests."""
-
-    open: int
-    accepted: int
-    refused: int
-    slow_consumers: int
-    failures: int
-    outbox_bytes: int
-    blocked: int
-    accepting: bool
-    turns: int
-    reads: int
-    sends: int
-    timers: int
-    lag: float
-    #: The longest lag in the last `_STALLS_SECONDS` to twice as long.
-    stall: float
-
-
-ProtocolFactory = Callable[["Connection"], ConnectionProtocol]
 OnFailure = Callable[["Connection | None", Exception], None]
-
-
-@final
-class _Listener:
-    """A listening socket and what its connections speak."""
-
-    __slots__ = ("factory", "refusal", "sock")
-
-    def __init__(self, sock: socket.socket, factory: ProtocolFactory, refusal: bytes) -> None:
-        self.sock = sock
-        self.factory = factory
-        self.refusal = refusal
 
 
 @final
@@ -114,31 +95,64 @@ class Connections:
         self.settings = settings
         self.timers = timers
         self.selector = open_selector()
-        self.accepted = self.refused = self.slow_consumers = self.failures = 0
+        self.accepted = self.refused = 0
+        self.slow_consumers = self.failures = 0
         self.reads = self.sends = self.turns = 0
         self._on_failure = on_failure
-        self._listeners: dict[int, _Listener] = {}
+        self._listeners: dict[int, Listener] = {}
         # By descriptor.
         self._open: dict[int, Connection] = {}
-        self._by_address: dict[str, int] = {}
+        self._addresses = Addresses()
+        self._ours = 0
+        #: Those who may have to go for others.
+        self.idle: Anteroom[Connection] = Anteroom()
         #: Connections with something to send, and whether a turn will send it.
         self.unsent: list[Connection] = []
         self.in_turn = False
+        # What else is to be written before that is sent.
+        self._last_words: list[Callback] = []
+        self._flusher = Flusher(self.flush)
         self._accepting = True
         self._retry: Timer[Callback] | None = None
-        self._lag = 0.0
-        # The longest lag in this period, and in the one before.
-        self._stall = self._stall_before = 0.0
-        self._period_ends = timers.now() + _STALLS_SECONDS
+        self._lag = Lag(timers.now())
 
     def listen(
-        self, sock: socket.socket, factory: ProtocolFactory, *, refusal: bytes = b""
+        self,
+        sock: socket.socket,
+        factory: ProtocolFactory,
+        *,
+        refusal: bytes = b"",
+        is_proxy: IsProxy = lambda _peer: False,
     ) -> None:
-        """Accept from a bound socket; ``refusal`` is sent to whom a cap turns away."""
+        """Accept from a bound socket; ``refusal`` is sent to whom a cap turns away.
+
+        A proxy has as many connections as there may be in all: see `Connection.name_peer`.
+        """
         sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
         sock.listen(4096)
-        self._listeners[sock.fileno()] = _Listener(sock, factory, refusal)
+        self._listeners[sock.fileno()] = Listener(sock, factory, refusal, is_proxy)
         self.selector.register(sock.fileno(), READ)
+
+    def adopt(
+        self, sock: socket.socket, factory: ProtocolFactory, *, outbox_bytes: int
+    ) -> Connection:
+        """Serve a socket that we connected, as one of ours; the caps are for the accepted.
+
+        ``outbox_bytes`` bounds what waits for this peer. The socket belongs to the
+        connection from now on, also when ``factory`` raises: then it is closed.
+        """
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        connection = Connection(self, sock, "", outbox_bytes, is_ours=True)
+        self._ours += 1
+        self._open[connection.number] = connection
+        self.selector.register(connection.number, READ)
+        connection.protocol = NOBODY
+        try:
+            connection.protocol = factory(connection)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
     def stop_listening(self) -> None:
         """Accept nobody from now on; who is connected stays."""
@@ -156,6 +170,7 @@ class Connections:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_time)
+                nursery.start_soon(self._flusher.run)
                 task_status.started()
                 while True:
                     await trio.lowlevel.wait_readable(self.selector)
@@ -177,9 +192,11 @@ class Connections:
         """Return a moment of this object as numbers."""
         waiting = [c.outbox_bytes for c in self._open.values() if c.outbox_bytes]
         return ConnectionStatistics(
-            open=len(self._open),
+            open=len(self._open) - self._ours,
+            ours=self._ours,
             accepted=self.accepted,
             refused=self.refused,
+            made_room=self.idle.displaced,
             slow_consumers=self.slow_consumers,
             failures=self.failures,
             outbox_bytes=sum(waiting),
@@ -189,8 +206,8 @@ class Connections:
             reads=self.reads,
             sends=self.sends,
             timers=len(self.timers),
-            lag=self._lag,
-            stall=max(self._stall, self._stall_before),
+            lag=self._lag.now,
+            stall=self._lag.longest(),
         )
 
     def _take_turn(self) -> None:
@@ -231,6 +248,8 @@ class Connections:
         """
         self.in_turn = True
         for _ in range(_FLUSH_ROUNDS):
+            if self._last_words:
+                self._say_last_words()
             if not self.unsent:
                 break
             unsent, self.unsent = self.unsent, []
@@ -241,16 +260,47 @@ class Connections:
                     self._failed(connection, error)
         self.in_turn = False
 
-    def _expire(self, now: float) -> None:
-        """Call what is due on the timers; they belong to connections, as their failures do."""
+    def flush_soon(self) -> None:
+        """Send what was written outside of a turn, once all tasks of this tick have run.
+
+        Without the task that does it, before `run` and after it, it is sent at once.
+        """
+        self._flusher.soon()
+
+    def before_flush(self, callback: Callback) -> None:
+        """Call ``callback`` once, just before what was written now leaves: it may add to it."""
+        self._last_words.append(callback)
+        if not self.in_turn:
+            self.flush_soon()
+
+    def _say_last_words(self) -> None:
+        last_words, self._last_words = self._last_words, []
+        for callback in last_words:
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - the connection boundary
+                self.failures += 1
+                self._on_failure(None, error)
+
+    def _expire(self, now: float) -> bool:
+        """Call what is due on the timers, for one turn; return whether that was all.
+
+        They belong to connections, as their failures do.
+        """
         self.in_turn = True
+        end = now + _SECONDS_PER_TURN
+        all_done = True
         for callback in self.timers.due(now):
             try:
                 callback()
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self.failures += 1
                 self._on_failure(None, error)
+            if trio.current_time() > end:
+                all_done = False
+                break
         self.flush()
+        return all_done
 
     def _failed(self, connection: Connection, error: Exception) -> None:
         self.failures += 1
@@ -263,17 +313,12 @@ class Connections:
             before = trio.current_time()
             await trio.sleep(_TICK_SECONDS)
             now = trio.current_time()
-            self._note_lag(now, max(0.0, now - before - _TICK_SECONDS))
-            self._expire(now)
+            self._lag.note(now, max(0.0, now - before - _TICK_SECONDS))
+            while not self._expire(now):
+                await trio.lowlevel.checkpoint()
+                now = trio.current_time()
 
-    def _note_lag(self, now: float, lag: float) -> None:
-        self._lag = lag
-        if now >= self._period_ends:
-            self._stall_before, self._stall = self._stall, 0.0
-            self._period_ends = now + _STALLS_SECONDS
-        self._stall = max(self._stall, lag)
-
-    def _accept(self, listener: _Listener) -> None:
+    def _accept(self, listener: Listener) -> None:
         for _ in range(_ACCEPTS_PER_EVENT):
             try:
                 sock, address = listener.sock.accept()
@@ -287,34 +332,57 @@ class Connections:
                 continue
             self._admit(listener, sock, address[0] if isinstance(address, tuple) else "")
 
-    def _admit(self, listener: _Listener, sock: socket.socket, peer: str) -> None:
-        count = self._by_address.get(peer, 0)
+    def _admit(self, listener: Listener, sock: socket.socket, peer: str) -> None:
         sock.setblocking(False)  # noqa: FBT003 - as above
-        if len(self._open) >= self.settings.maximum or count >= self.settings.per_address:
+        if not self._has_room(peer, is_proxy=listener.is_proxy(peer)):
             self.refused += 1
-            _refuse(sock, listener.refusal)
+            refuse(sock, listener.refusal)
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.accepted += 1
-        self._by_address[peer] = count + 1
-        connection = Connection(self, sock, peer)
+        self._addresses.add(peer)
+        connection = Connection(self, sock, peer, self.settings.outbox_bytes)
         self._open[connection.number] = connection
         self.selector.register(connection.number, READ)
         connection.protocol = listener.factory(connection)
+        if connection.is_idle:
+            self.idle.enter(connection, peer)
+
+    def _has_room(self, peer: str, *, is_proxy: bool) -> bool:
+        """Whether one more may come from ``peer``; there is room if somebody can go for it."""
+        crowded = not is_proxy and self._addresses.count(peer) >= self.settings.per_address
+        if not crowded and len(self._open) - self._ours < self.settings.maximum:
+            return True
+        return make_room(self.idle, peer if crowded else None)
 
     def lost(self, connection: Connection) -> None:
         """Let go of a connection that has just closed; it calls this itself."""
         del self._open[connection.number]
-        count = self._by_address[connection.peer] - 1
-        if count:
-            self._by_address[connection.peer] = count
+        self.idle.leave(connection)
+        if connection.is_ours:
+            self._ours -= 1
         else:
-            del self._by_address[connection.peer]
+            self._addresses.remove(connection.peer)
         protocol = connection.protocol
         # The two hold each other: that would be left to the collector, whose pauses grow
         # with the number of connections.
         connection.protocol = NOBODY
         protocol.connection_lost()
+
+    def rename(self, connection: Connection, peer: str) -> bool:
+        """Count a connection as another address's; whether that may have one more."""
+        if connection.peer == peer:
+            return True
+        self._addresses.remove(connection.peer)
+        self.idle.leave(connection)
+        connection.peer = peer
+        crowded = self._addresses.count(peer) >= self.settings.per_address
+        has_room = not crowded or make_room(self.idle, peer)
+        self._addresses.add(peer)
+        if connection.is_idle:
+            self.idle.enter(connection, peer)
+        self.refused += not has_room
+        return has_room
 
     def _pause_accepting(self) -> None:
         if not self._accepting:
@@ -329,14 +397,3 @@ class Connections:
         self._accepting = True
         for number in self._listeners:
             self.selector.register(number, READ)
-
-
-def _refuse(sock: socket.socket, refusal: bytes) -> None:
-    """Say why, as far as the socket takes it at once, and close."""
-    try:
-        if refusal:
-            sock.send(refusal)
-        sock.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
-    sock.close()

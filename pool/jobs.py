@@ -1,9 +1,11 @@
 """Coroutines that begin in one place and go on in another.
 
 A job begins where it is made, outside of any task of its own, and most end there:
-they never wait. One that has to wait says so first (`to_worker`), and whoever runs
-jobs lets it go on in a task. This module has the two halves of that, `begin` and
-`go_on`, and knows nothing of queues or workers (`pool.workers`).
+they never wait. One that waits for a promise (`pool.promises`) is parked: it goes on
+where the promise is set, still without a task. One that has to wait for anything else
+says so first (`to_worker`), and whoever runs jobs lets it go on in a task. This module
+has the parts of that, `begin`, `resume` and `go_on`, and knows nothing of queues or
+workers (`pool.workers`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ from typing import Any, Final, NoReturn, final
 
 import trio
 
+from pool.promises import Promise, Waiter
+from pool.spot import SPOT, is_on_the_spot
+from pool.timers import Timer
+
 Step = Coroutine[Any, Any, None]
 #: A job that has begun, or is to begin: what can be sent to, thrown into and closed.
 Rest = Generator[Any, Any, None] | Step
@@ -25,19 +31,14 @@ _ENDED: Final = object()
 _HAND_OVER: Final = object()
 
 
-@final
-class _Spot:
-    """Which thread runs code that was called by `begin`."""
+#: What goes on with a job that has stopped, and the promise it waits for; without one it
+#: waits for a worker.
+Stop = tuple[Rest, Promise[Any] | None]
 
-    __slots__ = ("thread",)
-
-    def __init__(self) -> None:
-        self.thread = 0
-
-
-_spot: Final = _Spot()
-# Carriers without a job: as many as jobs have begun others, one in another.
-_idle: Final[list[Generator[Any, Any, None]]] = []
+# Carriers without a job, to be used again: as many as jobs have begun others, one in
+# another, and some of those that were parked.
+_idle: Final[list[Rest]] = []
+_MOST_IDLE: Final = 256
 
 
 class TooLateError(Exception):
@@ -47,21 +48,45 @@ class TooLateError(Exception):
         super().__init__(f"{name} had not ended by its deadline")
 
 
+class JobOwner:
+    """Who runs jobs, as a job that has stopped knows it."""
+
+    __slots__ = ()
+
+    def withdraw(self, job: Job) -> None:
+        """End a job that no worker has."""
+        raise NotImplementedError
+
+    def go_on(self, job: Job) -> None:
+        """Go on with a parked job, here and now. This must not raise."""
+        raise NotImplementedError
+
+
 @final
-class Job:
+class Job(Waiter):
     """A job that waits, or waits to begin, for whoever may want to cancel it."""
 
-    __slots__ = ("_withdraw", "cancelled", "deadline", "done", "lane", "name", "rest", "scope")
+    __slots__ = (
+        "_owner",
+        "cancelled",
+        "deadline",
+        "done",
+        "lane",
+        "rest",
+        "scope",
+        "step",
+        "timer",
+    )
 
-    def __init__(
-        self, lane: str, name: str, rest: Rest, deadline: float, withdraw: Callable[[Job], None]
-    ) -> None:
+    def __init__(self, lane: str, step: Step, rest: Rest, deadline: float, owner: JobOwner) -> None:
         self.lane = lane
-        #: What the coroutine is called, for logs.
-        self.name = name
+        #: The coroutine, whose name is for logs.
+        self.step = step
         self.rest = rest
         self.deadline = deadline
-        self._withdraw = withdraw
+        self._owner = owner
+        #: For its deadline, while it is parked.
+        self.timer: Timer[Job] | None = None
         #: Set once a worker has the job.
         self.scope: trio.CancelScope | None = None
         self.cancelled = False
@@ -71,16 +96,21 @@ class Job:
     def cancel(self) -> None:
         """End the job where it is. Once it has ended, nothing happens.
 
-        With a worker it sees `trio.Cancelled` at its next checkpoint; while queued
-        it is closed at once and its place is free.
+        With a worker it sees `trio.Cancelled` at its next checkpoint; queued or parked
+        it is closed at once (`GeneratorExit`) and its place is free. One that runs
+        right now, on the spot, is closed when it stops next.
         """
         if self.done or self.cancelled:
             return
         self.cancelled = True
         if self.scope is None:
-            self._withdraw(self)
+            self._owner.withdraw(self)
         else:
             self.scope.cancel()
+
+    def resume(self) -> None:
+        """Go on: the promise it waits for is done."""
+        self._owner.go_on(self)
 
 
 async def to_worker() -> None:
@@ -88,9 +118,13 @@ async def to_worker() -> None:
 
     In a worker, or any other task, this returns at once. Await it before opening a
     cancel scope or a nursery: those belong to the task that opened them, as context
-    variables do.
+    variables do. Promises need no worker.
+
+    Raises:
+        QueueFullError: the job was parked before, and there is no room for it now.
+            (One that was not parked is closed, and whoever started it is told.)
     """
-    if _spot.thread == get_ident():
+    if is_on_the_spot():
         await _hand_over()
 
 
@@ -111,8 +145,8 @@ def _carry() -> Generator[Any, Any, None]:
         job = yield _ENDED
 
 
-def begin(job: Step) -> Rest | None:
-    """Run ``job`` here until it ends or awaits `to_worker`; return what goes on, if it does.
+def begin(job: Step) -> Stop | None:
+    """Run ``job`` here until it ends, is parked or awaits `to_worker`; return what goes on.
 
     Raises:
         RuntimeError: it reached a checkpoint first, and was closed.
@@ -124,24 +158,47 @@ def begin(job: Step) -> Rest | None:
         carrier = _carry()
         next(carrier)
     # A job may begin another one.
-    outer = _spot.thread
-    _spot.thread = get_ident()
+    outer = SPOT.thread
+    SPOT.thread = get_ident()
     try:
         trap = carrier.send(job)
     finally:
-        _spot.thread = outer
+        SPOT.thread = outer
     if trap is _ENDED:
         _idle.append(carrier)
         return None
+    return _stopped(carrier, trap, job)
+
+
+def resume(rest: Rest, error: Exception | None = None) -> Stop | None:
+    """Go on here with a job that stopped, as `begin` does; ``error`` is raised in it."""
+    outer = SPOT.thread
+    SPOT.thread = get_ident()
+    try:
+        trap = rest.send(None) if error is None else rest.throw(error)
+    finally:
+        SPOT.thread = outer
+    if trap is _ENDED:
+        if len(_idle) < _MOST_IDLE:
+            _idle.append(rest)
+        return None
+    return _stopped(rest, trap, None)
+
+
+def _stopped(carrier: Rest, trap: object, job: Step | None) -> Stop:
+    """Return why it stopped; it is closed when that is none of the reasons it may have."""
+    if isinstance(trap, Promise):
+        return carrier, trap
     if trap is _HAND_OVER:
-        return carrier
+        return carrier, None
     # What it waits for knows the caller's task now, and would wake that.
     forget = getattr(trap, "abort_func", None)
     if forget is not None:
         forget(_never_called)
+    name = name_of(job) if job is not None else "a job that was parked"
     carrier.close()
     raise RuntimeError(
-        f"{name_of(job)} reached a checkpoint without a worker and was closed: "
+        f"{name} reached a checkpoint without a worker and was closed: "
         "`await to_worker()` comes before the first thing that can wait"
     )
 
@@ -169,7 +226,8 @@ def go_on(job: Rest, about_to_wait: Callable[[], None]) -> Generator[Any, Any, N
 
 def name_of(job: Step) -> str:
     """Return what a coroutine is called, for people."""
-    return getattr(job, "__qualname__", repr(job))
+    name = getattr(job, "__qualname__", None)
+    return repr(job) if name is None else str(name)
 
 
 def _never_called() -> NoReturn:  # pragma: no cover - as its name says

@@ -61,7 +61,13 @@ class Timers(Generic[T]):
 
     def arm_at(self, when: float, item: T) -> Timer[T]:
         """Have ``item`` come due once, at ``when``."""
-        slot = int(when * self._per_second) + 1
+        return self._arm(int(when * self._per_second) + 1, item)
+
+    def arm_now(self, item: T) -> Timer[T]:
+        """Have ``item`` be what is due next, after those that are due already."""
+        return self._arm(int(self.time * self._per_second), item)
+
+    def _arm(self, slot: int, item: T) -> Timer[T]:
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._buckets[slot] = {}

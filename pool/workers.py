@@ -3,7 +3,9 @@
 A job is a coroutine. `Workers.start` runs it where it is called, as far as it
 goes without waiting, which for most is to the end: no task, no queue, no turn of
 the event loop. Only one that says it has to wait (`to_worker`) is handed to a
-worker, which goes on with it where it stopped.
+worker, which goes on with it where it stopped. One that waits for a promise is parked
+without a worker: what parks is bounded by whoever makes the promises, as each of them
+takes a place there (commands to a server, by the bound on those that are in flight).
 
 A job that fails, is too late or is cancelled ends alone. What has no room is
 refused with `QueueFullError`, never dropped; lanes (tenants) take turns, so that a
@@ -21,7 +23,8 @@ from typing import Final, final
 import trio
 
 from pool.fair_queue import FairQueue, QueueFullError
-from pool.jobs import Job, Step, TooLateError, begin, go_on, name_of, to_worker
+from pool.jobs import Job, JobOwner, Step, TooLateError, begin, go_on, name_of, resume, to_worker
+from pool.parking import Parking
 from pool.settings import setting
 
 __all__ = [
@@ -74,12 +77,13 @@ class WorkerStatistics:
     """The workers now, and what became of jobs so far.
 
     ``on_the_spot`` counts jobs that ended well without a worker, ``finished`` those
-    that did with one.
+    that did with one; ``parked`` are those that wait for a promise now.
     """
 
     workers: int
     busy: int
     queued: int
+    parked: int
     lanes: int
     on_the_spot: int
     finished: int
@@ -90,7 +94,7 @@ class WorkerStatistics:
 
 
 @final
-class Workers:
+class Workers(JobOwner):
     """Runs jobs: on the spot as far as they go, then in a bounded set of workers.
 
     Args:
@@ -106,6 +110,7 @@ class Workers:
         self._nursery: trio.Nursery | None = None
         # Workers without work, longest idle first; the last one is woken first.
         self._idle: dict[trio.lowlevel.Task, None] = {}
+        self._parked = Parking()
         self._workers = 0
         # Workers that were woken or made and have not come for work yet.
         self._coming = 0
@@ -123,25 +128,30 @@ class Workers:
         self._refused = 0
 
     def start(self, lane: str, job: Step, *, deadline: float = math.inf) -> Job | None:
-        """Run ``job`` here until it ends or awaits `to_worker`; then a worker goes on.
+        """Run ``job`` here until it ends, is parked or awaits `to_worker`.
 
-        ``deadline`` is on Trio's clock: a worker cancels the job then, and a job that
-        is still queued is not taken up. ``on_failure`` hears a `TooLateError`. Returns
-        ``None`` when the job has ended already, well or not.
+        ``deadline`` is on Trio's clock: a worker cancels the job then, a parked one is
+        closed, and a queued one is not taken up. ``on_failure`` hears a `TooLateError`.
+        Returns ``None`` when the job has ended already, well or not.
 
         Raises:
-            QueueFullError: it has to wait and there is no room. It was closed; what
-                it did before it had to wait is done.
+            QueueFullError: it has to wait for a worker and there is no room. It was
+                closed; what it did before it had to wait is done.
         """
         try:
-            rest = begin(job)
+            stop = begin(job)
         except Exception as error:  # noqa: BLE001 - the job boundary, on the spot
             self._fail(lane, error)
             return None
-        if rest is not None:
-            return self._enqueue(Job(lane, name_of(job), rest, deadline, self._withdraw))
-        self._on_the_spot += 1
-        return None
+        if stop is None:
+            self._on_the_spot += 1
+            return None
+        rest, promise = stop
+        stopped = Job(lane, job, rest, deadline, self)
+        if promise is None:
+            return self._enqueue(stopped)
+        self._parked.enter(stopped, promise)
+        return stopped
 
     def submit(self, lane: str, job: Step, *, deadline: float = math.inf) -> Job:
         """Queue ``job`` for a worker without running any of it here.
@@ -149,34 +159,36 @@ class Workers:
         Raises:
             QueueFullError: there is no room. It was closed.
         """
-        return self._enqueue(Job(lane, name_of(job), job, deadline, self._withdraw))
+        return self._enqueue(Job(lane, job, job, deadline, self))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the workers until cancelled. What was queued before is taken up first.
 
-        Once cancelled, jobs that still wait are closed, and no more are accepted.
+        Once cancelled, jobs that still wait are closed, parked ones too, and no more
+        are accepted.
         """
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 for _ in range(self.settings.minimum):
                     self._hire(nursery)
+                nursery.start_soon(self._parked.end_late_ones, self._end_late)
                 task_status.started()
                 await self._dismiss_surplus()
         finally:
             self._nursery = None
             self._queue.close()
-            while (job := self._queue.get_nowait()) is not None:
+            while (job := self._queue.get_nowait() or self._parked.take()) is not None:
                 self._end_unfinished(job)
 
     async def drain(self) -> None:
-        """Wait until no job is queued or with a worker.
+        """Wait until no job is queued, parked or with a worker.
 
-        New ones are accepted meanwhile: the last steps of what is shut down may be
-        among them. So first stop what starts jobs, and bound this wait.
+        New ones are accepted meanwhile, as the last steps of what is shut down may be
+        among them: first stop what starts jobs, and bound this wait.
         """
         await trio.lowlevel.checkpoint()
-        while self._queue or self._busy:
+        while self._queue or self._busy or self._parked:
             if self._all_done is None:
                 self._all_done = trio.Event()
             await self._all_done.wait()
@@ -187,6 +199,7 @@ class Workers:
             workers=self._workers,
             busy=self._busy,
             queued=len(self._queue),
+            parked=len(self._parked),
             lanes=len(self._queue.lanes()),
             on_the_spot=self._on_the_spot,
             finished=self._finished,
@@ -196,17 +209,54 @@ class Workers:
             refused=self._refused,
         )
 
+    # -- parked
+
+    def go_on(self, job: Job) -> None:
+        """Go on with a parked job, here and now, as far as it goes."""
+        self._parked.leave(job)
+        error: QueueFullError | None = None
+        while True:
+            try:
+                stop = resume(job.rest, error)
+            except Exception as failure:  # noqa: BLE001 - the job boundary, on the spot
+                job.done = True
+                self._fail(job.lane, failure)
+                break
+            if stop is None:
+                job.done = True
+                self._on_the_spot += 1
+                break
+            if job.cancelled:
+                self._end_unfinished(job)
+                return
+            if stop[1] is not None:
+                self._parked.enter(job, stop[1])
+                return
+            try:
+                self._queue_up(job)
+            except QueueFullError as full:
+                error = full
+            else:
+                return
+        self._tell_if_all_done()
+
     # -- the way to a worker
 
     def _enqueue(self, job: Job) -> Job:
         try:
+            self._queue_up(job)
+        except QueueFullError:
+            self._close(job)
+            raise
+        return job
+
+    def _queue_up(self, job: Job) -> None:
+        try:
             self._queue.put(job.lane, job)
         except QueueFullError:
             self._refused += 1
-            self._close(job)
             raise
         self._call_workers(1)
-        return job
 
     def _call_workers(self, wanted: int) -> None:
         """Have ``wanted`` workers on their way, or as many as there are jobs."""
@@ -281,9 +331,7 @@ class Workers:
     async def _perform(self, job: Job) -> None:
         """Go on with a job to its end, whatever that is."""
         if job.deadline <= trio.current_time():
-            self._close(job)
-            self._miss(job)
-            self._tell_if_all_done()
+            self._end_late(job)
             return
         self._busy += 1
         job.scope = scope = trio.CancelScope(deadline=job.deadline)
@@ -315,14 +363,20 @@ class Workers:
 
     # -- ends
 
-    def _withdraw(self, job: Job) -> None:
-        """Cancel a job that no worker has yet."""
-        self._queue.discard(job.lane, job)
-        self._end_unfinished(job)
+    def withdraw(self, job: Job) -> None:
+        """Cancel a job that no worker has: one that is queued or parked ends at once."""
+        # Neither: it runs right now, and is closed when it stops.
+        if self._parked.leave(job) or self._queue.discard(job.lane, job):
+            self._end_unfinished(job)
 
     def _end_unfinished(self, job: Job) -> None:
         self._cancelled += 1
         self._close(job)
+        self._tell_if_all_done()
+
+    def _end_late(self, job: Job) -> None:
+        self._close(job)
+        self._miss(job)
         self._tell_if_all_done()
 
     def _close(self, job: Job) -> None:
@@ -334,13 +388,13 @@ class Workers:
 
     def _miss(self, job: Job) -> None:
         self._late += 1
-        self._on_failure(job.lane, TooLateError(job.name))
+        self._on_failure(job.lane, TooLateError(name_of(job.step)))
 
     def _fail(self, lane: str, error: Exception) -> None:
         self._failed += 1
         self._on_failure(lane, error)
 
     def _tell_if_all_done(self) -> None:
-        if self._all_done is not None and not self._queue and not self._busy:
+        if self._all_done is not None and not self._queue and not self._busy and not self._parked:
             self._all_done.set()
             self._all_done = None

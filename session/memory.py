@@ -1,4 +1,4 @@
-"""The store and the bus of one process alone.
+"""The store of one process alone.
 
 Nothing here waits and nothing outlives the process. It refuses to grow without
 bound: open questions are capped by count and bytes, settled ones are kept for
@@ -15,13 +15,16 @@ from typing import final
 
 import msgspec
 
-from pool.settings import setting
 from pool.timers import Timer, Timers
+from session.asides import NOTES, Tally, merged, polled
+from session.belongings import Belongings
 from session.errors import TooManyPendingError, TooManySessionsError
+from session.memory_settings import Settings
 from session.model import (
-    Audience,
+    Ballot,
     Draft,
     McpSession,
+    Noted,
     Outcome,
     Presence,
     Question,
@@ -29,57 +32,29 @@ from session.model import (
 )
 from session.store import Admission, Found, Settlement
 
-# What a question costs beside its texts.
+# What a question costs beside its texts, and a note of it.
 _OVERHEAD_BYTES = 1024
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How much is kept, and for how long."""
-
-    pending: int = setting(
-        50_000, "Open questions in all; more are refused.", unit="questions", minimum=1
-    )
-    pending_per_session: int = setting(
-        10_000, "Open questions of one MCP session; more are refused.", unit="questions", minimum=1
-    )
-    bytes: int = setting(
-        256 * 1024 * 1024,
-        "Memory for questions and answers; new questions past it are refused.",
-        unit="bytes",
-        minimum=1024 * 1024,
-    )
-    answer_seconds: float = setting(
-        3600.0, "How long the outcome of a question can be collected.", unit="seconds", minimum=1
-    )
-    answers: int = setting(
-        50_000, "Settled questions kept; the oldest go first.", unit="questions", minimum=1
-    )
-    sessions: int = setting(
-        20_000, "MCP sessions in all; more are refused.", unit="sessions", minimum=1
-    )
-    session_idle_seconds: float = setting(
-        3600.0,
-        "How long an MCP session lives without a request; one that waits is not idle.",
-        unit="seconds",
-        minimum=1,
-    )
-    drafts: int = setting(
-        10_000, "Drafts kept in all; the oldest go first.", unit="drafts", minimum=1
-    )
+_NOTE_BYTES = 256
 
 
 @final
 class _Record:
     """A question with what became of it."""
 
-    __slots__ = ("deadline", "outcome", "question", "size")
+    __slots__ = ("ballots", "deadline", "notes", "outcome", "question", "size")
 
     def __init__(self, question: Question, size: int, deadline: Timer[str]) -> None:
         self.question = question
         self.size = size
         self.deadline = deadline
         self.outcome: Outcome | None = None
+        #: Where several people answer, their answers, by who they are.
+        self.ballots: dict[str, Ballot] | None = None
+        self.notes: tuple[Noted, ...] = ()
+
+    @property
+    def answers(self) -> tuple[Ballot, ...]:
+        return tuple(self.ballots.values()) if self.ballots else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,18 +89,28 @@ class MemoryStore:
         self._bytes = 0
         self._evicted = 0
         self._sessions: dict[str, tuple[McpSession, float]] = {}
+        self._belongings = Belongings()
         self._drafts: OrderedDict[tuple[str, str], tuple[str, Draft]] = OrderedDict()
         self._present: dict[str, dict[str, Presence]] = {}
 
-    async def admit(self, question: Question) -> Admission:
+    @property
+    def shared(self) -> bool:
+        """Never: what is in memory ends with the process."""
+        return False
+
+    async def admit(self, question: Question, *, hold: bool = False) -> Admission:  # noqa: ARG002 - nobody else could
         """Store an open question, or find the one this ask repeats."""
+        there = self._records.get(question.id)
+        if there is not None:
+            return Admission(there.question, True, there.outcome)  # noqa: FBT003 - as below
         if question.idempotency_key:
             earlier = self._repeated(question)
             if earlier is not None:
                 return Admission(earlier.question, fresh=False, outcome=earlier.outcome)
         size = _OVERHEAD_BYTES + len(question.text) + len(question.context)
         if question.schema is not None or question.choices:
-            size += len(msgspec.json.encode((question.schema, question.choices)))
+            more = (question.schema, question.choices, question.approval)
+            size += len(msgspec.json.encode(more))
         self._make_room(question, size)
         question_id = question.id
         record = _Record(question, size, self._deadlines.arm_at(question.deadline, question_id))
@@ -143,9 +128,9 @@ class MemoryStore:
             self._by_key[_key(question)] = question.id
         return Admission(question, True, None)  # noqa: FBT003 - by position, as it is made for every question
 
-    async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
+    async def settle(self, question: Question, outcome: Outcome) -> Settlement | None:
         """End a question, once."""
-        record = self._record(tenant, question_id)
+        record = self._record(question.tenant, question.id)
         if record is None:
             return None
         if record.outcome is None:
@@ -155,17 +140,53 @@ class MemoryStore:
     async def find(self, tenant: str, question_id: str) -> Found | None:
         """Return a question with its outcome."""
         record = self._record(tenant, question_id)
-        return None if record is None else Found(record.question, record.outcome)
+        if record is None:
+            return None
+        if record.outcome is not None:
+            return Found(record.question, record.outcome)
+        return Found(record.question, None, record.answers, record.notes)
+
+    async def vote(self, question: Question, voter: str, ballot: Ballot) -> Tally | None:
+        """Add one person's answer, once."""
+        record = self._record(question.tenant, question.id)
+        if record is None:
+            return None
+        if record.outcome is not None:
+            return Tally(record.outcome.answers, fresh=False, outcome=record.outcome)
+        if record.ballots is None:
+            record.ballots = {}
+        fresh = voter not in record.ballots and len(record.ballots) < question.quorum
+        if fresh:
+            record.ballots[voter] = ballot
+            self._grow(record, len(msgspec.json.encode(ballot)))
+        return Tally(record.answers, fresh)
+
+    async def note(self, noted: Sequence[tuple[Question, Sequence[Noted]]]) -> None:
+        """Note who was shown open questions."""
+        for question, notes in noted:
+            record = self._records.get(question.id)
+            if record is not None and record.outcome is None:
+                fresh = notes[: NOTES - len(record.notes)]
+                record.notes += tuple(fresh)
+                self._grow(record, _NOTE_BYTES * len(fresh))
+
+    async def hold(self, tenant: str, question_id: str) -> Question | None:
+        """Return the question if it is open: whoever asks is the only one who can hold it."""
+        record = self._record(tenant, question_id)
+        return None if record is None or record.outcome is not None else record.question
+
+    async def release(self, question: Question) -> None:
+        """Tell nobody: there is no other instance."""
 
     async def inbox(self, tenant: str) -> Sequence[Question]:
         """Return the tenant's open questions, oldest first."""
         return [record.question for record in self._open.get(tenant, {}).values()]
 
-    async def expire_due(self, now: float, limit: int) -> Sequence[Settlement]:
+    async def sweep(self, now: float, limit: int) -> Sequence[Settlement]:
         """Time out what is due, and forget what was kept long enough."""
         self._forget(now)
         return [
-            self._end(self._records[question_id], Outcome(State.TIMED_OUT, at=now))
+            self._end(self._records[question_id], _overdue(self._records[question_id], now))
             for question_id in islice(self._deadlines.due(now), limit)
         ]
 
@@ -195,7 +216,7 @@ class MemoryStore:
             raise TooManySessionsError(self._settings.sessions)
         self._sessions[session.id] = (session, self._clock())
 
-    async def find_session(self, session_id: str) -> McpSession | None:
+    async def find_session(self, session_id: str, *, patient: bool = False) -> McpSession | None:  # noqa: ARG002 - never away
         """Return a session; it is the youngest now."""
         found = self._sessions.get(session_id)
         if found is None:
@@ -209,13 +230,50 @@ class MemoryStore:
             self._sessions[session_id] = (session, now)
         return session
 
+    def has_session(self, session_id: str) -> bool:
+        """Whether there is such a session; asking does not make it younger."""
+        return session_id in self._sessions
+
     async def end_session(self, session_id: str) -> bool:
         """Forget a session."""
+        self._belongings.forget(session_id)
         return self._sessions.pop(session_id, None) is not None
 
-    async def arrive(self, presence: Presence) -> None:
+    async def save_stream(
+        self, session_id: str, stream_id: str, waits_for: tuple[str, str | int], limit: int
+    ) -> None:
+        """Note what a stream of a session waits for."""
+        if session_id in self._sessions:
+            self._belongings.save_stream(session_id, stream_id, waits_for, limit)
+
+    async def find_stream(self, session_id: str, stream_id: str) -> tuple[str, str | int] | None:
+        """Return what a stream of a session waits for."""
+        return self._belongings.find_stream(session_id, stream_id)
+
+    async def save_subscription(self, session_id: str, uri: str, limit: int) -> bool:
+        """Note that a session wants to hear of a resource."""
+        return session_id not in self._sessions or self._belongings.save_subscription(
+            session_id, uri, limit
+        )
+
+    async def end_subscription(self, session_id: str, uri: str) -> None:
+        """Note that a session wants to hear no more of a resource."""
+        self._belongings.end_subscription(session_id, uri)
+
+    async def find_subscriptions(self, session_id: str) -> Sequence[str] | None:
+        """Return of which resources a session wants to hear."""
+        there = session_id in self._sessions
+        return self._belongings.subscriptions(session_id) if there else None
+
+    def touch_sessions(self, session_ids: set[str]) -> None:
+        """Do nothing: sessions with open questions are known here."""
+
+    async def arrive(self, presence: Presence) -> bool:
         """Note that a frontend is connected."""
-        self._present.setdefault(presence.tenant, {})[presence.connection_id] = presence
+        present = self._present.setdefault(presence.tenant, {})
+        is_new = presence.connection_id not in present
+        present[presence.connection_id] = presence
+        return is_new
 
     async def leave(self, presence: Presence) -> None:
         """Note that this very connection of a frontend has gone."""
@@ -254,10 +312,7 @@ class MemoryStore:
         return record is not None and record.outcome is None
 
     def _repeated(self, question: Question) -> _Record | None:
-        question_id = self._by_key.get(_key(question))
-        if question_id is None:
-            return None
-        return self._records.get(question_id)
+        return self._records.get(self._by_key.get(_key(question), ""))
 
     def _make_room(self, question: Question, size: int) -> None:
         settings = self._settings
@@ -274,12 +329,13 @@ class MemoryStore:
         """Close an open record. Every outcome is terminal, so any of them may follow."""
         question = record.question
         question_id = question.id
+        if record.ballots or record.notes:
+            outcome = merged(outcome, record.answers, record.notes)
         record.outcome = outcome
         size = len(outcome.answer)
         if outcome.content is not None:
             size += len(msgspec.json.encode(outcome.content))
-        record.size += size
-        self._bytes += size
+        self._grow(record, size)
         record.deadline.cancel()
         self._pending -= 1
         tenant = self._open[question.tenant]
@@ -297,6 +353,10 @@ class MemoryStore:
         if len(self._settled) > self._settings.answers:
             self._evict()
         return Settlement(question, True, outcome)  # noqa: FBT003 - by position, as it is made for every question
+
+    def _grow(self, record: _Record, size: int) -> None:
+        record.size += size
+        self._bytes += size
 
     def _evict(self) -> None:
         """Forget the question that was settled first."""
@@ -323,29 +383,15 @@ class MemoryStore:
                 self._sessions[session_id] = (self._sessions.pop(session_id)[0], now)
             else:
                 del self._sessions[session_id]
+                self._belongings.forget(session_id)
         for key in [key for key in islice(self._drafts, 256) if not self._is_open(key[1])]:
             del self._drafts[key]
 
 
+def _overdue(record: _Record, now: float) -> Outcome:
+    """Return how a question ends whose deadline has passed: perhaps all had answered."""
+    return polled(record.question, record.answers) or Outcome(State.TIMED_OUT, at=now)
+
+
 def _key(question: Question) -> tuple[str, str, str]:
     return question.tenant, question.asker, question.idempotency_key
-
-
-@final
-class MemoryBus:
-    """The bus of a process that is alone: there is nobody to wake.
-
-    See `session.bus.Bus`.
-    """
-
-    def subscribe(self, receiver: object) -> None:
-        """Nobody will ever call ``receiver``."""
-
-    def question_opened(self, tenant: str, question_id: str) -> None:
-        """Tell nobody."""
-
-    def question_settled(self, tenant: str, question_id: str) -> None:
-        """Tell nobody."""
-
-    def notified(self, tenant: str, audience: Audience, notification: bytes) -> None:
-        """Tell nobody."""

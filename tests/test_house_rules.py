@@ -6,6 +6,7 @@ An exception that no longer applies fails too, so the tables below are true.
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -15,19 +16,30 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-PACKAGES: Final = ("gateway", "session", "pool", "loadtest")
-FOLDERS: Final = (*PACKAGES, "tests", "haproxy")
+PACKAGES: Final = ("gateway", "session", "pool", "loadtest", "haproxy")
+FOLDERS: Final = (*PACKAGES, "tests")
 
 #: Modules without a test file of their own.
 TESTED_ELSEWHERE: Final = {
+    "gateway/access.py": "puts real parts together: tests/live/test_auth.py runs them",
     "gateway/__main__.py": "one line, run by tests/gateway/test_cli.py",
+    "gateway/announcement.py": "words, read by whoever starts a gateway: tests/live",
+    "gateway/frontend_port.py": "puts real parts together: tests/live and tests/browser",
+    "gateway/frontends/showing.py": "what sockets do: tests/gateway/frontends/test_socket.py",
+    "gateway/callers.py": "puts real parts together: tests/live and tests/conformance",
     "gateway/app.py": "puts real parts together: tests/live runs it as a process",
-    "gateway/drain.py": "declarations; tests/live drains a process",
     "gateway/errors.py": "a table, met in every port's own tests",
+    "gateway/fleet.py": "starts processes: tests/live/test_fleet.py",
+    "gateway/reports.py": "what tests/live/test_monitoring.py reads",
+    "gateway/storage.py": "opens a store: tests/live and tests/cluster run both kinds",
+    "pool/refusal.py": "what a newcomer to a full gateway hears: tests/pool/test_connections.py",
+    "gateway/frontends/dialogue.py": "a half of the socket: tests/gateway/frontends/test_socket.py",
+    "gateway/frontends/large.py": "a part of the socket: tests/live/test_stalls.py, test_large.py",
     "gateway/frontends/strange.py": "a half of the socket: tests/gateway/frontends/test_socket.py",
     "gateway/http/messages.py": "types, made and answered in tests/gateway/http/test_connection.py",
     "gateway/http/response.py": "a half of the connection: tests/gateway/http/test_connection.py",
     "gateway/frontends/wire.py": "values: tests/gateway/frontends/test_messages.py",
+    "gateway/mcp/statistics.py": "values",
     "gateway/mcp/questions.py": "what tests/gateway/mcp/test_tools.py waits with",
     "loadtest/measures.py": "puts a gateway and its load together: tests/loadtest/test_bench.py",
     "loadtest/__main__.py": "one line, run by tests/loadtest/test_cli.py",
@@ -39,14 +51,36 @@ TESTED_ELSEWHERE: Final = {
     "loadtest/handshakes.py": "what the far ends say: tests/loadtest/test_drivers.py",
     "loadtest/orders.py": "declarations; tests/loadtest/test_coordinator.py has them sent",
     "loadtest/peers.py": "the far ends: tests/loadtest/test_drivers.py",
-    "loadtest/people.py": "a part of whole runs: tests/loadtest/test_coordinator.py",
     "loadtest/population.py": "a part of whole runs: tests/loadtest/test_coordinator.py",
+    "loadtest/tool_lists.py": "a measure: tests/loadtest/test_bench.py takes it",
     "loadtest/trio_frontends.py": "a process that tests/loadtest/test_coordinator.py starts",
     "loadtest/worker.py": "a process that tests/loadtest/test_coordinator.py starts",
     "pool/connection.py": "a half of the pair that tests/pool/test_connections.py drives",
+    "pool/lag.py": "a part of the connections: tests/pool/test_connections.py",
+    "pool/flusher.py": "a part of the connections: tests/pool/test_connections.py",
+    "pool/statistics.py": "values",
+    "pool/parking.py": "a part of the workers: tests/pool/test_workers.py",
     "session/bus.py": "a contract",
+    "session/credentials.py": "a contract and its memory: tests/contract/test_credentials.py",
     "session/errors.py": "types; tests/session/test_memory.py and tests/contract raise them",
+    "session/memory_bus.py": "tells nobody anything",
+    "session/memory_settings.py": "declarations; tests/session/test_memory.py sets them",
     "session/model.py": "values",
+    "session/receipts.py": "a contract and its memory half: tests/contract/test_receipts.py",
+    "session/redis/receipts.py": "held to its contract by tests/contract/test_receipts.py",
+    "session/redis/credentials.py": "held to its contract by tests/contract/test_credentials.py",
+    "session/quotas.py": "a contract and its memory half: tests/contract/test_quotas.py",
+    "session/redis/link.py": "driven by tests/session/redis/test_client.py",
+    "session/redis/node.py": "what tests/session/redis/test_members.py kills",
+    "session/redis/routing.py": "driven by tests/session/redis/test_client.py",
+    "session/redis/settings.py": "declarations; the tests of the client set them",
+    "session/redis/statistics.py": "values",
+    "session/redis/frontends.py": "presence and drafts: tests/contract, and test_store beside it",
+    "session/redis/scripts.py": "files, run by all that tests/session/redis does",
+    "session/steps.py": "values",
+    "session/tools.py": "a contract and its memory half: tests/contract/test_tools.py",
+    "gateway/web_tools.py": "puts real parts together: tests/live/test_page_tools.py",
+    "gateway/mcp/page_calls.py": "what tests/gateway/mcp/test_page_tools.py waits with",
     "session/store.py": "a contract: tests/contract/test_store.py holds every store to it",
 }
 
@@ -59,11 +93,15 @@ BOUNDARIES: Final = {
 
 #: Modules where a time may be infinite: never. Nothing else is.
 FOREVER: Final = {
+    "gateway/auth/authenticator.py": "when everything was read last: never",
+    "gateway/auth/keys.py": "a key that does not end",
     "gateway/frontends/socket.py": "since when an unfinished message waits: since never",
     "gateway/frontends/strange.py": "since when an unfinished message waits: since never",
     "gateway/mcp/call.py": "when progress was last told: never",
     "gateway/terminal/ask.py": "what a time that a person gives must be below",
+    "pool/parking.py": "a job without a deadline",
     "pool/workers.py": "a job without a deadline",
+    "session/model.py": "a credential that does not end",
 }
 
 #: Modules of more lines than one reads in one go.
@@ -76,7 +114,11 @@ _LONGEST: Final = 400
 
 #: Tests on real sockets that wait for time to pass; elsewhere the clock jumps.
 WAITING: Final = {
-    "tests/live/test_faults.py": "asks a gateway in another process until it is quiet again",
+    "tests/cluster/instances.py": "asks gateways in other processes until something is so",
+    "tests/cluster/load.py": "people think, and agents pause, for a moment",
+    "tests/live/pages.py": "asks gateways in other processes until a tool is listed",
+    "tests/live/test_overload.py": "agents that are refused pause, and goodput is over a time",
+    "tests/live/test_slow_readers.py": "asks a gateway in another process until somebody is gone",
 }
 
 #: Unfinished work, and places on somebody's own machine. (No word of them stands here.)
@@ -104,6 +146,8 @@ def found(*patterns: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in paths)
 
 
+# The same few hundred files are read by one rule after the other.
+@functools.cache
 def source(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
@@ -113,8 +157,14 @@ def modules() -> list[str]:
     return found(*(f"{package}/**/*.py" for package in PACKAGES))
 
 
-def nodes(path: str) -> Iterator[ast.AST]:
-    yield from ast.walk(ast.parse(source(path)))
+@functools.cache
+def tree(path: str) -> ast.Module:
+    return ast.parse(source(path))
+
+
+@functools.cache
+def nodes(path: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
 
 
 def calls(path: str) -> set[str]:
@@ -180,9 +230,23 @@ def test_the_modules_that_say_they_are_pure_are_the_ones_held_to_it() -> None:
         path.removesuffix(".py").replace("/", ".")
         for path in modules()
         if not path.startswith("loadtest/")
-        and "Pure module" in (ast.get_docstring(ast.parse(source(path))) or "")
+        and "Pure module" in (ast.get_docstring(tree(path)) or "")
     ]
     assert sorted(held) == saying
+
+
+def test_what_is_compiled_awaits_nothing_while_it_handles_an_error() -> None:
+    """Closed there, a compiled coroutine takes the process with it (mypyc 2.4)."""
+    wheel = tomllib.loads(source("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    waiting = [
+        f"{path}:{inner.lineno}"
+        for path in (each.removeprefix("/") for each in wheel["hooks"]["mypyc"]["include"])
+        for node in nodes(path)
+        if isinstance(node, ast.ExceptHandler)
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Await | ast.AsyncWith | ast.AsyncFor)
+    ]
+    assert waiting == []
 
 
 def test_a_check_is_silenced_with_its_reason_beside_it() -> None:
@@ -203,6 +267,21 @@ def test_a_name_says_what_a_module_is() -> None:
     assert [path for path, name in names.items() if set(name.split("_")) & _VAGUE] == []
 
 
+def test_compiled_code_calls_errors_of_different_types_by_different_names() -> None:
+    """Both would be one variable there, of the first type (mypyc 2.4)."""
+    wheel = tomllib.loads(source("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    alike = []
+    for path in (each.removeprefix("/") for each in wheel["hooks"]["mypyc"]["include"]):
+        for function in nodes(path):
+            types: dict[str, set[str]] = {}
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for handler in ast.walk(function):
+                    if isinstance(handler, ast.ExceptHandler) and handler.name and handler.type:
+                        types.setdefault(handler.name, set()).add(ast.unparse(handler.type))
+            alike += [f"{path}: {name}" for name, known in types.items() if len(known) > 1]
+    assert alike == []
+
+
 def test_nothing_is_unfinished_or_somebodys_own() -> None:
     kinds = ("py", "js", "css", "html", "md", "json", "go")
     texts = found(
@@ -220,6 +299,21 @@ def test_nothing_is_unfinished_or_somebodys_own() -> None:
 
 def test_the_lock_files_name_no_host() -> None:
     assert [path for path in found("requirements/*.txt") if "://" in source(path)] == []
+    packages = found("tests/**/package-lock.json")
+    assert packages
+    assert [path for path in packages if '"resolved"' in source(path)] == []
+
+
+def test_fixtures_that_nobody_names_are_not_asynchronous() -> None:
+    """pytest-trio runs only those that a test names: the others do nothing, and say nothing."""
+    idle = [
+        f"{path}: {function.name}"
+        for path in found("tests/**/*.py")
+        for function in nodes(path)
+        if isinstance(function, ast.AsyncFunctionDef)
+        and any("autouse=True" in ast.unparse(each) for each in function.decorator_list)
+    ]
+    assert idle == []
 
 
 def test_our_own_code_is_never_patched() -> None:
@@ -230,7 +324,7 @@ def test_our_own_code_is_never_patched() -> None:
 
 
 def test_tests_on_real_sockets_are_ordered_by_events_not_by_waiting() -> None:
-    real = found(*(f"tests/{folder}/*.py" for folder in ("live", "interop", "browser")))
+    real = found(*(f"tests/{folder}/*.py" for folder in ("live", "cluster", "interop", "browser")))
     assert {path for path in real if calls(path) & {"time.sleep", "trio.sleep"}} == set(WAITING)
     # Where the clock jumps, a thread that sleeps would stop it.
     assert [path for path in found("tests/**/*.py") if "time.sleep" in calls(path)] == []

@@ -18,8 +18,11 @@ class Wire:
         self.peer = "127.0.0.1"
         self.closing = False
         self.aborted = False
+        self.is_idle = False
         self.reading = True
         self.tell_when_drained = False
+        #: Whether an address that a proxy tells may have one more connection.
+        self.may_be_named = True
         self.protocol: ConnectionProtocol
 
     @property
@@ -37,6 +40,16 @@ class Wire:
         if not self.aborted:
             self.aborted = True
             self.protocol.connection_lost()
+
+    def name_peer(self, peer: str) -> bool:
+        self.peer = peer
+        return self.may_be_named
+
+    def stay(self) -> None:
+        self.is_idle = False
+
+    def has_unread(self) -> bool:
+        return False
 
     def pause_reading(self) -> None:
         self.reading = False

@@ -6,12 +6,14 @@ acts on it, and one that cannot be used names what is wrong with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from gateway import gojson
+from gateway import texts
+from gateway.frontends import approvals
 from gateway.frontends.wire import (
     Asker,
     AskUser,
@@ -20,16 +22,27 @@ from gateway.frontends.wire import (
     DraftMessage,
     Message,
     QuestionClosed,
+    RefusedTool,
+    RegisterTools,
     ResponseAck,
     Seen,
     SettledBy,
+    ToolAck,
+    ToolCall,
+    ToolCancel,
+    ToolProgress,
+    ToolResultMessage,
+    ToolsRegistered,
     UserResponse,
 )
 from gateway.offers import Ack, Notification
+from session import gojson, longtexts
 from session.model import Delivery, Outcome, Question
+from session.steps import Steps
 
 _NAME: Final = 128
 _GROUPS: Final = 64
+_DICTIONARIES: Final = 64
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -40,6 +53,9 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "draft": DraftMessage,
     "seen": Seen,
     "disconnect": Disconnect,
+    "register_tools": RegisterTools,
+    "tool_progress": ToolProgress,
+    "tool_result": ToolResultMessage,
 }
 #: How each type of message is called on the wire.
 NAMES: Final = {kind: name for name, kind in _TYPES.items()}
@@ -79,25 +95,45 @@ def decode(payload: bytes) -> Message:
     return _decode_strictly(payload)
 
 
+def decoding(payload: bytes, token: str) -> Steps[Message]:
+    """Do as `decode` does, step by step; see `session.longtexts.decoding`."""
+    try:
+        value = yield from longtexts.decoding(payload, token)
+    except gojson.DecodeError as error:
+        raise _unusable(payload, error) from None
+    return _typed(payload, value)
+
+
 def _decode_strictly(payload: bytes) -> Message:
     try:
         value = gojson.decode(payload)
-        if type(value) is not dict:
-            raise MessageError("invalid_message", "A message is one JSON object.")
+    except gojson.DecodeError as error:
+        raise _unusable(payload, error) from None
+    return _typed(payload, value)
+
+
+def _unusable(payload: bytes, error: gojson.DecodeError) -> MessageError:
+    payload.decode()
+    return MessageError("invalid_message", f"The message is not usable JSON: {error}.")
+
+
+def _typed(payload: bytes, value: object) -> Message:
+    if type(value) is not dict:
+        raise MessageError("invalid_message", "A message is one JSON object.")
+    try:
         gojson.refuse_lookalikes(value, _KNOWN)
     except gojson.DecodeError as error:
-        payload.decode()
-        raise MessageError("invalid_message", f"The message is not usable JSON: {error}.") from None
+        raise _unusable(payload, error) from None
     name = value.get("type")
     kind = _TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise MessageError("unknown_type", f"Known message types are: {', '.join(_TYPES)}.")
     try:
         message: Message = msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
+    except msgspec.ValidationError as invalid:
         where = value.get("request_id")
         raise MessageError(
-            "invalid_message", f"{name}: {error}", where[:_NAME] if isinstance(where, str) else ""
+            "invalid_message", f"{name}: {invalid}", where[:_NAME] if isinstance(where, str) else ""
         ) from None
     if kind is Connect:
         _check_names(message)
@@ -108,6 +144,8 @@ def _check_names(connect: Any) -> None:
     names = (connect.frontend_id, connect.user, connect.name, *connect.groups)
     if len(connect.groups) > _GROUPS:
         raise MessageError("invalid_message", f"connect: at most {_GROUPS} groups.")
+    if len(connect.dictionaries) > _DICTIONARIES:
+        raise MessageError("invalid_message", f"connect: at most {_DICTIONARIES} dictionaries.")
     if any(len(name) > _NAME for name in names):
         raise MessageError("invalid_message", f"connect: a name has at most {_NAME} characters.")
 
@@ -141,19 +179,43 @@ class Stamps:
 
 def ask_user(question: Question, stamps: Stamps, draft: str = "") -> bytes:
     """Return the question as a frontend is shown it."""
-    return _encode(
-        AskUser(
-            question.id,
-            question.text,
-            Asker(question.asker, question.asker_name),
-            stamps.format(question.created_at),
-            stamps.format(question.deadline),
-            "one" if question.delivery is Delivery.ONE else "all",
-            question.choices,
-            question.schema,
-            question.context,
-            draft,
-        )
+    return _encode(_ask_user(question, stamps, question.text, question.context, draft))
+
+
+def asking_user(question: Question, stamps: Stamps, token: str) -> Steps[bytes]:
+    """Do as `ask_user` does, step by step; see `session.longtexts.Writer`."""
+    writer = longtexts.Writer(token)
+    text, context = writer.mark(question.text), writer.mark(question.context)
+    return writer.writing(_ask_user(question, stamps, text, context, ""))
+
+
+def with_draft(asked: bytes, draft: str) -> bytes:
+    """Return what `ask_user` made without a draft as it is with one."""
+    return b'%b,"draft":%b}' % (asked[:-1], _encode(draft))
+
+
+def _ask_user(question: Question, stamps: Stamps, text: str, context: str, draft: str) -> AskUser:
+    heading, approval = "", None
+    if question.approval is not None:
+        approval = approvals.asked(question.approval)
+        # Frontends that show only texts show all of it, too.
+        heading, text = text, approvals.as_text(question, approval)
+    elif question.parts:
+        heading, text = text, texts.listed(question)
+    return AskUser(
+        question.id,
+        text,
+        Asker(question.asker, question.asker_name),
+        stamps.format(question.created_at),
+        stamps.format(question.deadline),
+        "one" if question.delivery is Delivery.ONE else "all",
+        question.choices,
+        question.schema,
+        context,
+        draft,
+        heading,
+        approval,
+        question.urgency,
     )
 
 
@@ -163,6 +225,39 @@ def question_closed(question_id: str, reason: str, outcome: Outcome | None) -> b
     if outcome is not None and outcome.by:
         by = SettledBy(outcome.by, outcome.by_user)
     return _encode(QuestionClosed(question_id, reason, by))
+
+
+def tool_call(question: Question, stamps: Stamps) -> bytes:
+    """Return a call as its page is shown it."""
+    return _encode(
+        ToolCall(
+            question.id,
+            question.tool,
+            msgspec.Raw(question.context.encode()),
+            Asker(question.asker, question.asker_name),
+            stamps.format(question.created_at),
+            stamps.format(question.deadline),
+        )
+    )
+
+
+def tool_cancel(call_id: str, reason: str, outcome: Outcome | None) -> bytes:
+    """Return that a call is no longer this page's."""
+    return _encode(ToolCancel(call_id, reason, "" if outcome is None else outcome.reason))
+
+
+def tool_ack(call_id: str, ack: Ack) -> bytes:
+    """Return what became of a tool's result."""
+    state = "" if ack.state is None else ack.state.text
+    return _encode(ToolAck(call_id, ack.status, ack.message, state))
+
+
+def tools_registered(
+    namespace: str, names: Iterable[str], refused: Iterable[tuple[str, str]]
+) -> bytes:
+    """Return which tools are offered, and which are not."""
+    not_offered = tuple(RefusedTool(name, why) for name, why in refused)
+    return _encode(ToolsRegistered(namespace, tuple(names), not_offered))
 
 
 def response_ack(question_id: str, ack: Ack) -> bytes:
@@ -187,7 +282,14 @@ def notify_user(notification: Notification, stamps: Stamps) -> bytes:
     return _encode(message)
 
 
-def error(code: str, text: str, *, retryable: bool = False, request_id: str = "") -> bytes:
+def error(
+    code: str,
+    text: str,
+    *,
+    retryable: bool = False,
+    request_id: str = "",
+    retry_after: float = 0.0,
+) -> bytes:
     """Return that a message could not be used; the socket stays open."""
     message: dict[str, Any] = {
         "type": "error",
@@ -197,12 +299,22 @@ def error(code: str, text: str, *, retryable: bool = False, request_id: str = ""
     }
     if request_id:
         message["request_id"] = request_id
+    if retry_after:
+        message["retry_after"] = round(retry_after, 3)
     return _encode(message)
 
 
 def connect_ack(**fields: Any) -> bytes:
     """Return the reply to `Connect`; ``status`` is what Go's frontends look for."""
     return _encode({"type": "connect_ack", "status": "connected", **fields})
+
+
+def writing_text(content: dict[str, Any], token: str) -> Steps[str]:
+    """Do as `as_text` does, step by step; see `session.longtexts.Writer`."""
+    writer = longtexts.Writer(token)
+    marked = yield from writer.marking(content)
+    written = yield from writer.writing(marked)
+    return written.decode()
 
 
 def as_text(content: dict[str, Any]) -> str:

@@ -11,27 +11,37 @@ It refuses to decide anything about questions: that is the router's.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Coroutine
+from collections import OrderedDict, deque
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
 from websockets.protocol import State
 
 from gateway import errors
-from gateway.frontends import messages, wire
+from gateway.frontends import dialogue, messages, wire
 from gateway.frontends.frames import PING, encode_text, scan
-from gateway.frontends.strange import StrangeFrames, UnfinishedFrame
+from gateway.frontends.showing import show
+from gateway.frontends.strange import (
+    NOTHING_AGREED,
+    Agreed,
+    Said,
+    StrangeFrames,
+    UnfinishedFrame,
+)
 from pool.connection import Callback, Connection
+from pool.portions import Slots
 from pool.timers import Timer
 from pool.workers import QueueFullError
-from session.model import Outcome, Presence
+from session.codec import CodingError
+from session.model import NOBODY, Outcome, Presence, Principal
 
 if TYPE_CHECKING:
     from gateway.frontends.endpoint import FrontendsEndpoint
-    from gateway.offers import Ack, Notification, Offer
+    from gateway.offers import Notification, Offer
 
 # How much may be on its way before further questions wait in the backlog.
 _HIGH_WATER: Final = 256 * 1024
+_NONE: Final[Mapping[str, str]] = {}
 
 
 @final
@@ -39,53 +49,87 @@ class FrontendSocket:
     """A connected frontend; also what the router calls a `Recipient`."""
 
     __slots__ = (
+        "_agreed",
         "_backlog",
-        "_connection",
-        "_drafts",
-        "_endpoint",
         "_heard",
         "_strange",
         "_timer",
         "_unfinished",
         "_unusable",
         "attached",
+        "coding",
+        "connection",
         "connection_id",
+        "drafts",
+        "endpoint",
         "frontend_id",
         "groups",
+        "held",
+        "is_connecting",
         "offers",
         "presence",
+        "principal",
+        "registering",
         "tenant",
+        "tools",
+        "unread",
         "user",
     )
 
     presence: Presence
 
-    def __init__(self, endpoint: FrontendsEndpoint, connection: Connection, tenant: str) -> None:
-        self._endpoint = endpoint
-        self._connection = connection
+    def __init__(
+        self,
+        endpoint: FrontendsEndpoint,
+        connection: Connection,
+        principal: Principal,
+        agreed: Agreed = NOTHING_AGREED,
+        held: tuple[Slots, ...] = (),
+    ) -> None:
+        self.endpoint = endpoint
+        self.connection = connection
+        self._agreed = agreed
+        #: How messages leave to it.
+        self.coding = endpoint.coding_of(agreed)
         self._unfinished: UnfinishedFrame | None = None
         self._strange: StrangeFrames | None = None
         self._backlog: OrderedDict[str, None] | None = None
-        self._drafts: dict[str, str] | None = None
+        #: What has come behind a message that is still being read.
+        self.unread: deque[Said] | None = None
+        #: What its person had typed before it came back.
+        self.drafts: dict[str, str] | None = None
         self._unusable = 0
         self._heard = endpoint.timers.now()
-        self.tenant = tenant
+        #: What it uses of quotas until it is gone.
+        self.held = held
+        #: Whose it is; nobody's until it has said so, where there are credentials.
+        self.principal = principal
+        self.tenant = principal.tenant
         self.connection_id = endpoint.ids.new()
         self.frontend_id = self.connection_id
-        self.user = ""
-        self.groups: tuple[str, ...] = ()
+        # Without credentials nobody is known to be anybody, until they say so.
+        is_known = endpoint.doorman is not None
+        self.user = principal.subject if is_known else ""
+        self.groups = principal.groups if is_known else ()
+        self.is_connecting = False
         self.offers: dict[str, Offer] = {}
+        #: What it offers; `gateway.tool_offers` keeps it.
+        self.tools: Mapping[str, str] = _NONE
+        #: What it wants to offer, until it is seen to that.
+        self.registering: wire.RegisterTools | None = None
         self.attached = False
-        # A frontend that never says `connect` is welcome all the same.
-        self._timer: Timer[Callback] | None = endpoint.timers.arm(
-            endpoint.settings.connect_seconds, self._introduce
-        )
+        seconds = endpoint.settings.connect_seconds
+        if endpoint.doorman is not None and principal is NOBODY:
+            seconds = endpoint.doorman.seconds
+            endpoint.doorman.expect(self)
+        # A frontend that never says `connect` is welcome all the same, unless it is nobody's.
+        self._timer: Timer[Callback] | None = endpoint.timers.arm(seconds, self._introduce)
 
     # -- from pool.connections
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; see `ConnectionProtocol`."""
-        self._heard = now = self._endpoint.timers.now()
+        self._heard = now = self.endpoint.timers.now()
         unfinished = self._unfinished
         if unfinished is not None:
             data = unfinished.take(data)
@@ -97,13 +141,13 @@ class FrontendSocket:
             if self._strange is not None and self._strange.wants_all:
                 self._pass_on(data)
                 return
-            texts, special, data = scan(data, self._endpoint.settings.message_bytes)
+            texts, special, data = scan(data, self.endpoint.settings.message_bytes)
             for text in texts:
-                self._message(text)
+                dialogue.hear(self, text)
             if not special:
                 break
             self._pass_on(special)
-        if data and self._connection.is_open:
+        if data and self.connection.is_open:
             # A frame of which only the header was missing so far is no new frame.
             since = now if unfinished is None or len(data) < size else unfinished.since
             self._unfinished = UnfinishedFrame(data, since)
@@ -116,13 +160,14 @@ class FrontendSocket:
         """Show more of what waits."""
         backlog = self._backlog
         while backlog:
-            if self._connection.outbox_bytes > _HIGH_WATER:
-                self._connection.tell_when_drained = True
+            if self.connection.outbox_bytes > _HIGH_WATER:
+                self.connection.tell_when_drained = True
                 return
-            question_id, _ = backlog.popitem(last=False)
+            question_id = next(iter(backlog))
             offer = self.offers.get(question_id)
-            if offer is not None:
-                self._show(offer)
+            if offer is not None and not show(self, offer):
+                return
+            backlog.pop(question_id, None)
         self._backlog = None
 
     def connection_lost(self) -> None:
@@ -130,23 +175,23 @@ class FrontendSocket:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._unfinished = None
-        self._backlog = None
-        self._endpoint.gone(self)
+        self._unfinished = self._backlog = None
+        self.let_go()
+        self.endpoint.gone(self)
         if self.attached:
-            self._start(self._endpoint.router.detach(self))
+            self.start(dialogue.leave(self))
 
     # -- from the router
 
     def offer(self, offer: Offer) -> None:
         """Show a question, now or as soon as the socket takes it."""
-        if self._backlog is not None or self._connection.outbox_bytes > _HIGH_WATER:
-            if self._backlog is None:
-                self._backlog = OrderedDict()
-                self._connection.tell_when_drained = True
-            self._backlog[offer.question.id] = None
-            return
-        self._show(offer)
+        if self._backlog is None:
+            is_full = self.connection.outbox_bytes > _HIGH_WATER
+            if not is_full and show(self, offer):
+                return
+            self._backlog = OrderedDict()
+            self.connection.tell_when_drained = is_full
+        self._backlog[offer.question.id] = None
 
     def withdraw(self, offer: Offer, reason: str, outcome: Outcome | None) -> None:
         """Take a question back, if it was shown."""
@@ -154,169 +199,141 @@ class FrontendSocket:
         if self._backlog is not None and question_id in self._backlog:
             del self._backlog[question_id]
             return
-        if self._drafts is not None:
-            self._drafts.pop(question_id, None)
-        self._send_message(
-            "question_closed", self._endpoint.closing_frame(question_id, reason, outcome)
-        )
+        if self.drafts is not None:
+            self.drafts.pop(question_id, None)
+        kind = "tool_cancel" if offer.question.tool else "question_closed"
+        self.send_message(kind, self.endpoint.closing_frame(offer, reason, outcome))
 
     def notify(self, notification: Notification) -> None:
         """Show a notification; people who read too slowly miss it."""
-        if self._connection.outbox_bytes > _HIGH_WATER:
+        if self.connection.outbox_bytes > _HIGH_WATER:
             return
         if not notification.encoded:
             notification.encoded = encode_text(
-                messages.notify_user(notification, self._endpoint.stamps)
+                messages.notify_user(notification, self.endpoint.stamps)
             )
-        self._send_message("notify_user", notification.encoded)
+        self.send_message("notify_user", notification.encoded)
 
-    def restart(self) -> None:
-        """Ask the frontend to come back to another instance."""
-        self.close(errors.CLOSE_RESTART)
+    def cut_off(self) -> None:
+        """The credential is not good any more: the frontend may come back with another one."""
+        self.close(errors.CLOSE_EXPIRED)
+
+    def hold(self, slots: tuple[Slots, ...]) -> None:
+        """Use these of quotas until it is gone."""
+        self.held = slots
+        if not self.connection.is_open:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Use nothing of quotas any more."""
+        for slot in self.held:
+            slot.take_back()
+        self.held = ()
+
+    def restart(self, retry_after_milliseconds: int) -> None:
+        """Ask the frontend to come back, after so long, to another instance."""
+        self.close(errors.restarts(retry_after_milliseconds))
 
     # -- messages
 
-    def _message(self, payload: bytes) -> None:
-        endpoint = self._endpoint
-        try:
-            message = messages.decode(payload)
-        except messages.MessageError as error:
-            endpoint.metrics.message_in("invalid", len(payload))
-            self._complain(error.code, str(error), request_id=error.request_id)
-            return
-        except UnicodeDecodeError:
-            self.close(errors.CLOSE_INVALID_TEXT)
-            return
-        kind = type(message)
-        endpoint.metrics.message_in(messages.NAMES[kind], len(payload))
-        if kind is wire.UserResponse:
-            step = self._respond(message)  # type: ignore[arg-type]  # kind says so
-            self._start(step, message.request_id)  # type: ignore[union-attr]  # so it has one
-        else:
-            self._rarer(message)
+    def refuse(self, coding: str, error: CodingError) -> None:
+        """Close, as a compressed message cannot be used."""
+        strange = self._strange_protocol()
+        strange.refuse(coding, error)
+        self._send(strange)
 
-    def _rarer(self, message: wire.Message) -> None:
-        endpoint = self._endpoint
-        match message:
-            case wire.Connect():
-                self._start(self._connect(message))
-            case wire.DraftMessage():
-                if len(message.text) > endpoint.router.settings.draft_bytes:
-                    limit = endpoint.router.settings.draft_bytes
-                    self._complain(
-                        "too_large",
-                        f"A draft has at most {limit} characters.",
-                        request_id=message.request_id,
-                    )
-                else:
-                    self._start(endpoint.router.save_draft(self, message.request_id, message.text))
-            case wire.Seen():
-                endpoint.router.saw(self, message.request_id)
-            case wire.Disconnect():
-                self.close(errors.CLOSE_NORMAL)
-
-    async def _respond(self, message: wire.UserResponse) -> None:
-        router = self._endpoint.router
-        question_id = message.request_id
-        if message.rejected:
-            ack = await router.reject(self, question_id, message.reason)
-        else:
-            answer = message.answer
-            if answer is None:
-                # A form's answer is also a text, for callers that know only that.
-                answer = "" if message.content is None else messages.as_text(message.content)
-            ack = await router.answer(self, question_id, answer=answer, content=message.content)
-        self._acknowledge(question_id, ack)
-
-    def _acknowledge(self, question_id: str, ack: Ack) -> None:
-        self._send_message("response_ack", encode_text(messages.response_ack(question_id, ack)))
-
-    async def _connect(self, message: wire.Connect) -> None:
-        endpoint = self._endpoint
-        await endpoint.router.detach(self)
-        if message.frontend_id:
-            self.frontend_id = message.frontend_id
-        self.user = message.user
-        self.groups = message.groups
-        drafts = await endpoint.router.store.drafts(self.tenant, self.frontend_id)
-        self._drafts = {draft.question_id: draft.text for draft in drafts} or None
-        self._send_message("connect_ack", encode_text(endpoint.welcome(self, resumed=bool(drafts))))
-        await self._attach(message.name)
+    def take(self, message: wire.Message, size: int) -> None:
+        """Take a message of so many bytes that may be taken."""
+        dialogue.take(self, message, size)
 
     def _introduce(self) -> None:
         """Attach a frontend that did not say who it is; then watch over it."""
-        if not self.attached:
-            self._start(self._attach(""))
+        if self.principal is NOBODY:
+            self.close(errors.CLOSE_UNAUTHENTICATED)
+        elif not self.attached:
+            self.start(dialogue.attach(self, ""))
 
-    async def _attach(self, name: str) -> None:
-        endpoint = self._endpoint
-        self._watch()
-        self.presence = Presence(
-            self.frontend_id,
-            self.connection_id,
-            self.tenant,
-            self.user,
-            name,
-            self.groups,
-            endpoint.router.clock(),
-            endpoint.instance,
-        )
-        await endpoint.router.attach(self)
+    @property
+    def compression(self) -> list[str]:
+        """How messages may be compressed here, both ways."""
+        if self._agreed.zstd:
+            return ["zstd"]
+        return ["permessage-deflate"] if self._agreed.deflate else []
 
-    def _start(self, step: Coroutine[Any, Any, None], request_id: str = "") -> None:
+    def agree(self, dictionaries: tuple[int, ...]) -> None:
+        """Compress with our dictionary from now on, if it is among those of the frontend."""
+        self.coding = self.endpoint.coding_of(self._agreed, dictionaries)
+
+    # -- for the dialogue
+
+    def start(self, step: Coroutine[Any, Any, None], request_id: str = "") -> None:
+        """Have a worker do a step, or say that there is no room for it."""
         try:
-            self._endpoint.workers.start(self.tenant, step)
+            self.endpoint.workers.start(self.tenant, step)
         except QueueFullError:
             text = "The gateway is busy; send this again."
-            self._complain("busy", text, retryable=True, request_id=request_id)
+            self.complain("busy", text, retryable=True, request_id=request_id)
 
-    def _show(self, offer: Offer) -> None:
-        if not offer.encoded:
-            offer.encoded = encode_text(messages.ask_user(offer.question, self._endpoint.stamps))
-        frame = offer.encoded
-        if self._drafts is not None:
-            draft = self._drafts.get(offer.question.id)
-            if draft is not None:
-                frame = encode_text(messages.ask_user(offer.question, self._endpoint.stamps, draft))
-        self._send_message("ask_user", frame)
-
-    def _complain(
-        self, code: str, text: str, *, retryable: bool = False, request_id: str = ""
+    def complain(
+        self,
+        code: str,
+        text: str,
+        *,
+        retryable: bool = False,
+        request_id: str = "",
+        retry_after: float = 0.0,
     ) -> None:
+        """Say that a message could not be used; who sends many such is closed."""
         self._unusable += not retryable
-        if self._unusable > self._endpoint.settings.unusable_messages:
+        if self._unusable > self.endpoint.settings.unusable_messages:
             self.close(errors.CLOSE_POLICY)
             return
-        frame = encode_text(messages.error(code, text, retryable=retryable, request_id=request_id))
-        self._send_message("error", frame)
+        said = messages.error(
+            code, text, retryable=retryable, request_id=request_id, retry_after=retry_after
+        )
+        self.send_message("error", encode_text(said))
 
-    def _send_message(self, kind: str, frame: bytes) -> None:
-        self._endpoint.metrics.message_out(kind, len(frame))
-        self._connection.write(frame)
+    def send_message(self, kind: str, frame: bytes) -> None:
+        """Send a message of a kind, which is counted."""
+        if self.coding is not None:
+            frame = self.coding.of(frame)
+        # As `send_frame` does, which would be one call more for every message.
+        self.endpoint.metrics.message_out(kind, len(frame))
+        self.connection.write(frame)
+
+    def send_frame(self, kind: str, frame: bytes) -> None:
+        """Send a frame that is in the coding it leaves in."""
+        self.endpoint.metrics.message_out(kind, len(frame))
+        self.connection.write(frame)
 
     # -- life and death
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
         """Ping, or give up a peer that was silent for two heartbeats."""
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        if not self._connection.is_open:
+        if not self.connection.is_open:
             return
         beat = endpoint.settings.heartbeat_seconds
         self._timer = endpoint.timers.arm(beat, self._beat)
 
     def _beat(self) -> None:
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         beat = endpoint.settings.heartbeat_seconds
+        if self.unread is not None:
+            # It is we who do not listen.
+            self._heard = endpoint.timers.now()
         if endpoint.timers.now() - self._heard >= 2 * beat - 0.25 * min(beat, 1.0):
             self.close(errors.CLOSE_NO_PONG)
             return
         if endpoint.timers.now() - self._unfinished_since() > endpoint.settings.message_seconds:
             self.close(errors.CLOSE_ENDLESS)
             return
-        self._connection.write(PING)
+        if self._backlog is not None:
+            self.drained()
+        self.connection.write(PING)
         self._unusable = 0
         if self._strange is not None:
             self._strange.new_period()
@@ -343,25 +360,28 @@ class FrontendSocket:
             # A pong goes in front of what answers a message that ended after its ping.
             self._send(strange)
         for text in texts:
-            self._message(text)
+            dialogue.hear(self, text)
         self._send(strange)
 
     def _strange_protocol(self) -> StrangeFrames:
         if self._strange is None:
             self._strange = StrangeFrames(
-                self._endpoint.settings.message_bytes, self._endpoint.settings.control_frames
+                self.endpoint.settings.message_bytes,
+                self.endpoint.settings.control_frames,
+                self.endpoint.tally,
+                self._agreed,
             )
         return self._strange
 
     def _send(self, strange: StrangeFrames) -> None:
         for data in strange.protocol.data_to_send():
             if data:
-                self._connection.write(data)
+                self.connection.write(data)
             else:
-                self._connection.close()
-        if strange.protocol.state is State.CLOSING and self._connection.is_open:
+                self.connection.close()
+        if strange.protocol.state is State.CLOSING and self.connection.is_open:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._endpoint.timers.arm(
-                self._endpoint.settings.close_seconds, self._connection.abort
+            self._timer = self.endpoint.timers.arm(
+                self.endpoint.settings.close_seconds, self.connection.abort
             )

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from gateway.http.proxies import network
 from pool.settings import setting
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -31,9 +32,27 @@ class Settings:
     origins: tuple[str, ...] = setting(
         (), "Further origins (scheme://host[:port]) whose pages may connect."
     )
+    proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks (10.0.0.0/8) of proxies, whose word for where a request came from "
+        "counts: X-Forwarded-For, Forwarded, or the PROXY protocol.",
+    )
+    proxy_protocol: str = setting(
+        "off",
+        "Whether those proxies begin each connection with a header of the PROXY protocol (v1 or "
+        "v2); one without it is closed.",
+        choices=("off", "on"),
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no request could match: it would be a door that never opens."""
+        for proxy in self.proxies:
+            try:
+                network(proxy)
+            except ValueError as error:
+                raise ValueError(f"access: {error}; write 10.0.1.5 or 10.0.1.0/24") from None
+        if self.proxy_protocol == "on" and not self.proxies:
+            raise ValueError("access: with proxy_protocol on, proxies names who speaks it")
         for host in self.hosts:
             if not _HOST.fullmatch(host.lower()):
                 raise ValueError(f"access: {host!r} is no host; write a name, or name:port")
@@ -53,11 +72,15 @@ class Allowlist:
     """
 
     def __init__(self, settings: Settings, ports: Iterable[int]) -> None:
-        own = [f"{name}:{port}" for name in _LOOPBACK for port in ports]
-        self._hosts = frozenset(own) | {host.lower() for host in settings.hosts}
+        self._own = [f"{name}:{port}" for name in _LOOPBACK for port in ports]
         self._bare = frozenset(_LOOPBACK)
-        self._origins = {_canonical(f"http://{host}") for host in own}
-        self._origins |= {_canonical(origin.lower()) for origin in settings.origins}
+        self.become(settings)
+
+    def become(self, settings: Settings) -> None:
+        """Answer to what these settings say from now on."""
+        self._hosts = frozenset(self._own) | {host.lower() for host in settings.hosts}
+        origins = {_canonical(f"http://{host}") for host in self._own}
+        self._origins = origins | {_canonical(origin.lower()) for origin in settings.origins}
 
     def allows_host(self, value: str) -> bool:
         """Whether a Host field names us: with a port of ours, or a bare loopback name."""

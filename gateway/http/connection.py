@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from gateway import gojson
 from gateway.http.chunked import BodyTooLongError, ChunkedBody, ChunkError
 from gateway.http.head import RefusedError, check_unfinished
 from gateway.http.messages import Head, Request
 from gateway.http.response import STATUS_LINE, Response, Site
 from pool.connection import Callback, Connection, ConnectionProtocol
 from pool.timers import Timer
+from session import gojson
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 # What may wait behind the request being served before reading pauses.
@@ -41,6 +41,7 @@ class HttpConnection:
         "_decoder",
         "_head",
         "_phase",
+        "_proxied",
         "_response",
         "_site",
     )
@@ -55,7 +56,10 @@ class HttpConnection:
         self._decoder: ChunkedBody | None = None
         self._response: Response | None = None
         self._active = False
+        #: Whether its peer is a proxy of ours, who says with each request whose it is.
+        self._proxied = site.proxies.trusts(connection.peer)
         self._phase = _NEW
+        connection.is_idle = True
         self._deadline: Timer[Callback] | None = site.timers.arm(
             site.limits.header_seconds, self._first_byte_missing
         )
@@ -218,9 +222,17 @@ class HttpConnection:
             self._arm(self._site.limits.idle_seconds, self._maybe_idle)
         self._active = True
         site, connection = self._site, self._connection
+        peer = connection.peer
+        if self._proxied:
+            peer = site.proxies.client(peer, head.headers)
+            # What is upgraded is one client's from then on, and no longer the proxy's.
+            if b"upgrade" in head.headers and not connection.name_peer(peer):
+                self._refuse(RefusedError(503, "Too many connections from this address."))
+                return
+        connection.is_idle = False
         response = Response(self, connection, site, head)
         self._response = response
-        site.handler(Request(head, body, connection.peer), response)
+        site.handler(Request(head, body, peer, site.principal), response)
 
     def response_finished(self, *, keep_alive: bool) -> None:
         """The response is complete: close, or serve what waits."""
@@ -228,6 +240,7 @@ class HttpConnection:
         if not keep_alive:
             self._connection.close()
             return
+        self._connection.is_idle = True
         if self._buffer:
             data, self._buffer = self._buffer, b""
             self._connection.resume_reading()
@@ -237,6 +250,7 @@ class HttpConnection:
         """Let another protocol have the connection, and the bytes that came early."""
         self._disarm()
         self._response = None
+        self._connection.stay()
         early, self._buffer = self._buffer, b""
         self._connection.protocol = protocol = make(self._connection)
         if early:

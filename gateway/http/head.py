@@ -76,6 +76,18 @@ class Limits:
     body_seconds: float = setting(
         30.0, "From the headers to the end of the body.", unit="seconds", minimum=0.05
     )
+    compress_bytes: int = setting(
+        1024,
+        "From which size a response is compressed for those who want it; 0 is never.",
+        unit="bytes",
+        minimum=0,
+    )
+    compressed_streams: int = setting(
+        0,
+        "Event streams that are compressed at a time for those who want it; others are plain.",
+        unit="streams",
+        minimum=0,
+    )
     idle_seconds: float = setting(
         # Longer than HAProxy's usual keep-alive, so that it closes first.
         75.0,
@@ -263,6 +275,11 @@ class Heads:
                 self._older, self.recent = self.recent, {}
             self.recent[data] = head
         return head
+
+    def become(self, limits: Limits) -> None:
+        """Judge by other limits, or other rules of access, from now on."""
+        self._limits = limits
+        self._older, self.recent = {}, {}
 
     def __len__(self) -> int:
         return len(self.recent) + len(self._older)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, final
 
+from session.model import NOBODY, Principal
+
 if TYPE_CHECKING:
     from pool.connection import Connection, ConnectionProtocol
 
@@ -64,14 +66,16 @@ class Head:
 
 @final
 class Request:
-    """One request, whole: its head, its body and the address it came from."""
+    """One request, whole: its head, its body, the address it came from, and whose it is."""
 
-    __slots__ = ("body", "head", "peer")
+    __slots__ = ("body", "head", "peer", "principal")
 
-    def __init__(self, head: Head, body: bytes, peer: str) -> None:
+    def __init__(self, head: Head, body: bytes, peer: str, principal: Principal = NOBODY) -> None:
         self.head = head
         self.body = body
         self.peer = peer
+        #: Nobody until `gateway.auth.guard` knows better, where there are credentials.
+        self.principal = principal
 
 
 class Responder(Protocol):

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from gateway.http.head import Heads, Limits
 from gateway.http.messages import Handler, Head, Headers
+from gateway.http.proxies import Proxies
 from pool.connection import Callback, Connection, ConnectionProtocol
 from pool.timers import Timers
+from session.model import NOBODY, Principal
 
 if TYPE_CHECKING:
     from gateway.http.connection import HttpConnection
@@ -21,7 +23,33 @@ if TYPE_CHECKING:
 STATUS_LINE: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+# What is written in parts, not copied into one: everybody waits while it is copied.
+_LARGE: Final = 1024 * 1024
 _BODILESS: Final = frozenset((101, 204, 304))
+
+#: Returns a body for who sent an Accept-Encoding, and the headers that go with it.
+Pack = Callable[[bytes, bytes | None], tuple[bytes, Headers]]
+
+
+class PieceCoding(Protocol):
+    """Compresses one stream. Each piece can be read when it is there."""
+
+    @property
+    def headers(self) -> Headers:
+        """What is to be said of it."""
+
+    def piece(self, data: bytes) -> bytes:
+        """Return a piece as it is sent."""
+
+    def end(self) -> bytes:
+        """Return what ends the stream."""
+
+    def close(self) -> None:
+        """Hear that it is of no use any more."""
+
+
+#: Returns what compresses a stream for who sent an Accept-Encoding, unless there are so many.
+PackStream = Callable[[bytes | None, int], PieceCoding | None]
 
 #: Told of every finished response: method and path (empty when the head could not be
 #: judged), status, seconds from the request to the end of the response, and its bytes.
@@ -32,23 +60,51 @@ Observer = Callable[[str, str, int, float, int], None]
 class Site:
     """What all connections of one port share."""
 
-    __slots__ = ("_date", "_date_until", "handler", "heads", "limits", "observe", "timers")
+    __slots__ = (
+        "_date",
+        "_date_until",
+        "_encoded",
+        "_headers",
+        "handler",
+        "heads",
+        "limits",
+        "observe",
+        "pack",
+        "pack_stream",
+        "principal",
+        "proxies",
+        "timers",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what all connections of a port share
         self,
         handler: Handler,
         heads: Heads,
         limits: Limits,
         timers: Timers[Callback],
         observe: Observer,
+        *,
+        principal: Principal = NOBODY,
+        pack: Pack = lambda body, _accept: (body, ()),
+        pack_stream: PackStream = lambda _accept, _most: None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.handler = handler
+        #: Compresses a body for who wants that.
+        self.pack = pack
+        self.pack_stream = pack_stream
+        #: Whose every request is, unless `gateway.auth.guard` finds out more.
+        self.principal = principal
         self.heads = heads
         self.limits = limits
         self.timers = timers
         self.observe = observe
+        self.proxies = proxies or Proxies(())
         self._date = b""
         self._date_until = -1.0
+        # The header fields that were said last: many replies say the same.
+        self._headers: Headers = ()
+        self._encoded = b""
 
     def date(self) -> bytes:
         """Return the Date field (RFC 9110 section 6.6.1), made anew every second."""
@@ -57,12 +113,20 @@ class Site:
             self._date_until = self.timers.time + 1.0
         return self._date
 
+    def encode(self, headers: Headers) -> bytes:
+        """Return header fields as they are sent."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._encoded = b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._encoded
+
 
 @final
 class Response:
     """The answer to one request; see `gateway.http.messages.Responder`."""
 
     __slots__ = (
+        "_coding",
         "_connection",
         "_head",
         "_http",
@@ -85,6 +149,7 @@ class Response:
         self._head = head
         self._started = site.timers.time
         self._streaming = False
+        self._coding: PieceCoding | None = None
         self._status = 0
         self._size = 0
         self.on_disconnect: Callable[[], None] | None = None
@@ -106,7 +171,9 @@ class Response:
         if self._http is None or self._streaming:
             return
         head = self._head
-        more = _encode_headers(headers) if headers else b""
+        if 0 < self._site.limits.compress_bytes <= len(body) and status == 200:  # noqa: PLR2004 - HTTP
+            body, headers = self._packed(body, headers)
+        more = self._site.encode(headers) if headers else b""
         if not head.keep_alive:
             more += b"Connection: close\r\n"
         if status in _BODILESS:
@@ -122,12 +189,22 @@ class Response:
                 content_type,
                 size,
                 more,
-                body,
+                body if size <= _LARGE else b"",
             )
-        self._connection.write(out)
+        if len(body) > _LARGE:
+            # With its head it would be a copy more.
+            self._connection.write_behind(out, body)
+        else:
+            self._connection.write(out)
         self._status = status
         self._size = len(body)
         self.finish()
+
+    def _packed(self, body: bytes, headers: Headers) -> tuple[bytes, Headers]:
+        if any(name == b"Content-Encoding" for name, _ in headers):
+            return body, headers
+        packed, said = self._site.pack(body, self._head.headers.get(b"accept-encoding"))
+        return packed, (*headers, *said)
 
     def start_stream(self, status: int, content_type: bytes, headers: Headers = ()) -> None:
         """Send the head of a response whose body follows in pieces."""
@@ -135,26 +212,45 @@ class Response:
             return
         self._streaming = True
         self._status = status
+        most = self._site.limits.compressed_streams
+        if most > 0 and status == 200:  # noqa: PLR2004 - HTTP
+            accept = self._head.headers.get(b"accept-encoding")
+            self._coding = self._site.pack_stream(accept, most)
+            if self._coding is not None:
+                headers = (*headers, *self._coding.headers)
         out = STATUS_LINE[status] + self._site.date() + b"Content-Type: %b\r\n" % content_type
         # An HTTP/1.0 peer knows no chunks: its stream ends with the connection.
         out += (
             b"Transfer-Encoding: chunked\r\n" if self._head.keep_alive else b"Connection: close\r\n"
         )
-        self._connection.write(out + _encode_headers(headers) + b"\r\n")
+        self._connection.write(out + self._site.encode(headers) + b"\r\n")
 
     def send_piece(self, data: bytes) -> None:
         """Send a piece of a started stream, at once."""
         if self._http is None or not self._streaming or not data:
             return
-        self._size += len(data)
+        if self._coding is not None:
+            data = self._coding.piece(data)
+        self._send_piece(data)
+
+    def _send_piece(self, data: bytes) -> None:
+        size = len(data)
+        self._size += size
+        if size > _LARGE and self._head.keep_alive:
+            self._connection.write(b"%x\r\n" % size)
+            self._connection.write(data)
+            self._connection.write(b"\r\n")
+            return
         if self._head.keep_alive:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = b"%x\r\n%b\r\n" % (size, data)
         self._connection.write(data)
 
     def end_stream(self) -> None:
         """Finish a started stream."""
         if self._http is None or not self._streaming:
             return
+        if self._coding is not None:
+            self._send_piece(self._coding.end())
         if self._head.keep_alive:
             self._connection.write(b"0\r\n\r\n")
         self.finish()
@@ -171,6 +267,7 @@ class Response:
     def lost(self) -> None:
         """The connection is gone before the response was complete."""
         self._http = None
+        self._let_go()
         self._observe(499)
         if self.on_disconnect is not None:
             self.on_disconnect()
@@ -180,15 +277,17 @@ class Response:
         """Hand the connection back: it closes, or serves what waits."""
         http, self._http = self._http, None
         self.on_disconnect = None
+        self._let_go()
         self._observe(self._status)
         if http is not None:
             http.response_finished(keep_alive=self._head.keep_alive)
+
+    def _let_go(self) -> None:
+        if self._coding is not None:
+            self._coding.close()
+            self._coding = None
 
     def _observe(self, status: int) -> None:
         site, head = self._site, self._head
         seconds = site.timers.time - self._started
         site.observe(head.method, head.path, status, seconds, self._size)
-
-
-def _encode_headers(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

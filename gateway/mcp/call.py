@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, final
 
 from gateway.mcp import jsonrpc
+from gateway.mcp.results import LargeAnswer
 
 if TYPE_CHECKING:
     from gateway.mcp.exchange import Exchange
     from gateway.mcp.ledger import Key, Ledger
     from gateway.mcp.revisions.family import Reply, Revision
+    from pool.portions import Slots
     from session.model import McpSession, Principal
+    from session.steps import Steps
 
 #: The levels of log messages, from chatty to grave (RFC 5424 section 6.2.1).
 LEVELS: Final = (
@@ -30,6 +34,9 @@ LEVELS: Final = (
     "alert",
     "emergency",
 )
+
+#: What returns something as JSON in pieces, given a token that nobody can guess.
+Pieces = Callable[[str], "Steps[list[bytes]]"]
 
 _NO_META: Final[dict[str, Any]] = {}
 
@@ -71,6 +78,33 @@ class Waiting(Protocol):
         """Return how far it is."""
 
 
+class Asker(Protocol):
+    """Who can ask the caller of a call for something."""
+
+    def ask(self, call: Call, method: str, params: dict[str, Any]) -> Awaitable[dict[str, Any]]:
+        """Ask; see `gateway.mcp.inquiries`."""
+
+
+class Parter(Protocol):
+    """Who can send the caller of a call away, for it to come back."""
+
+    def part(self, call: Call) -> bool:
+        """Close the call's stream, for now; see `gateway.mcp.partings`."""
+
+
+class Writer(Protocol):
+    """Who can write large answers."""
+
+    def finish(self, call: Call, answer: LargeAnswer) -> None:
+        """Finish a call once its answer is written; see `gateway.mcp.writing`."""
+
+    def reply(self, call: Call, make: Pieces, *, private: bool = False) -> Later:
+        """Finish a call with what is large once it is written."""
+
+    def tell(self, call: Call, make: Pieces) -> None:
+        """Send a large notification once it is written."""
+
+
 @final
 class Call:
     """One request: who asked what, and the one way to answer."""
@@ -79,6 +113,7 @@ class Call:
         "departure",
         "done",
         "exchange",
+        "held",
         "id",
         "key",
         "label",
@@ -116,6 +151,8 @@ class Call:
         self.started = started
         #: The caller's session; ``None`` where the revision has none.
         self.session: McpSession | None = None
+        #: What it uses of quotas until it is over.
+        self.held: tuple[Slots, ...] = ()
         #: Where the ledger keeps it.
         self.key: Key | None = None
         #: What metrics call the thing that is called: a tool's name.
@@ -152,15 +189,26 @@ class Call:
         """What the caller says it is: for people to read, not to be relied on."""
         return self.revision.name_of(self)
 
-    def finish(self, result: Reply) -> None:
-        """Answer. Only the first answer counts."""
+    def finish(self, result: Reply, how: str = "success") -> None:
+        """Answer. Only the first answer counts. ``how`` is what metrics call this end."""
         if self.done:
+            return
+        if type(result) is LargeAnswer:
+            self.writer.finish(self, result)
             return
         self.done = True
         # Reference cycles would leave the work to the garbage collector.
         self.waiting = None
-        self.ledger.leave(self, "success")
+        self.ledger.leave(self, how)
         self.exchange.deliver(self.revision.reply(jsonrpc.id_bytes(self.id), result))
+
+    def finish_written(self, payload: bytes) -> None:
+        """Answer with a reply that is written already."""
+        if not self.done:
+            self.done = True
+            self.waiting = None
+            self.ledger.leave(self, "success")
+            self.exchange.deliver(payload)
 
     def refuse(self, error: jsonrpc.RpcError) -> None:
         """Answer with an error."""
@@ -173,8 +221,7 @@ class Call:
             jsonrpc.id_bytes(self.id), error.code, error.message, error.data
         )
         status = error.status or self.revision.status(error.code)
-        headers = jsonrpc.RETRY if error.code == jsonrpc.BUSY else ()
-        self.exchange.deliver(payload, status, headers)
+        self.exchange.deliver(payload, status, error.headers)
 
     def wait_for(self, waiting: Waiting, question_id: str = "") -> None:
         """Say what the result depends on; it hears when nobody wants it any more.
@@ -182,13 +229,14 @@ class Call:
         With ``question_id`` a stream of this call can be resumed: the outcome of
         that question is its reply.
         """
-        if self.departure is not None:
-            waiting.departed(self.departure)
-            return
-        self.waiting = waiting
         self.question_id = question_id
         if question_id and self.stream_id:
+            # Also for a caller that has left: it may come back for this very stream.
             self.ledger.remember(self, self.stream_id)
+        if self.departure is not None:
+            waiting.departed(self.departure)
+        else:
+            self.waiting = waiting
 
     def progress(self, progress: Progress) -> bool:
         """Tell the caller how far this is, if it asked to know. Returns whether it was told."""
@@ -207,10 +255,37 @@ class Call:
             params["logger"] = logger
         return self.exchange.notify(jsonrpc.notification_bytes("notifications/message", params))
 
+    def ask(self, method: str, params: dict[str, Any]) -> Awaitable[dict[str, Any]]:
+        """Ask the caller for something; see `gateway.mcp.inquiries.Inquiries.ask`."""
+        inquiries = self.exchange.conduct.inquiries
+        assert inquiries is not None
+        return inquiries.ask(self, method, params)
+
+    def part(self) -> bool:
+        """Have the caller come back for the rest; see `gateway.mcp.partings.Partings.part`."""
+        partings = self.exchange.conduct.partings
+        assert partings is not None
+        return partings.part(self)
+
+    @property
+    def writer(self) -> Writer:
+        """Who writes what is large; see `gateway.mcp.writing.Writing`."""
+        writer = self.exchange.conduct.writer
+        assert writer is not None
+        return writer
+
     @property
     def departed(self) -> bool:
         """Whether nobody waits for the result any more."""
         return self.departure is not None
+
+    def hold(self, slots: tuple[Slots, ...]) -> None:
+        """Use these of quotas until this is over."""
+        if self.done:
+            for slot in slots:
+                slot.take_back()
+        else:
+            self.held = slots
 
     # -- for the exchange and the endpoint
 
@@ -225,6 +300,17 @@ class Call:
             exchange = self.exchange
             self._depart(Departure.CANCELLED)
             exchange.end()
+
+    def break_off(self) -> bool:
+        """End a stream that the caller can resume elsewhere. Returns whether it is one."""
+        exchange = self.exchange
+        if not exchange.stream_id or not exchange.events:
+            return False
+        self.done = True
+        self.waiting = None
+        self.ledger.leave(self, "resumed elsewhere")
+        exchange.end()
+        return True
 
     def caller_left(self) -> None:
         """The peer is gone before the reply was sent."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, final
 
+from gateway.errors import OverQuotaError
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import LATER, Call, Later
 from gateway.mcp.heads import Era, Facts
 from gateway.mcp.jsonrpc import Message, RpcError
 from gateway.mcp.methods import Methods
-from gateway.mcp.refusals import OVERLOADED, unsupported
+from gateway.mcp.refusals import OVERLOADED, over_quota, put_off, unsupported
 from gateway.mcp.revisions import handshake, modern
 from pool.workers import QueueFullError, Workers
 from session.errors import StoreUnavailableError
@@ -104,8 +105,11 @@ class Dispatcher:
         except RpcError as error:
             call.refuse(error)
             answered = True
-        except StoreUnavailableError as error:
-            call.refuse(RpcError(jsonrpc.BUSY, str(error)))
+        except StoreUnavailableError as away:
+            put_off(call, away)
+            answered = True
+        except OverQuotaError as over:
+            call.refuse(over_quota(over))
             answered = True
         except GeneratorExit:
             # There was no worker to go on with it: `run` says so.
@@ -134,11 +138,13 @@ class Dispatcher:
         return await method(call)
 
     def _check_parameters(self, call: Call, facts: Facts) -> None:
+        tool = self._methods.declared(call.params)
+        if tool is None:
+            # Of a page, or none: those have nothing that headers repeat.
+            return
         arguments = call.params.get("arguments")
         modern.check_parameters(
-            facts,
-            self._methods.tool(call.params).header_parameters,
-            arguments if type(arguments) is dict else {},
+            facts, tool.header_parameters, arguments if type(arguments) is dict else {}
         )
 
     def _too_many(self) -> RpcError:

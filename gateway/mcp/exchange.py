@@ -17,13 +17,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from gateway.mcp import sse
+from session.steps import WHOLE
 
 if TYPE_CHECKING:
     from gateway.http.messages import Headers, Responder
     from gateway.ids import Ids
+    from gateway.mcp.call import Asker, Parter, Writer
     from gateway.mcp.heads import Facts
     from gateway.mcp.pacing import Pace
     from gateway.mcp.revisions.family import Revision
+    from pool.portions import Slots
+    from session.model import Principal
 
 OPEN: Final = 0
 STREAMING: Final = 1
@@ -54,19 +58,35 @@ class Beating(Protocol):
 class Conduct:
     """What all exchanges of an endpoint share: its patience and its heartbeat."""
 
-    __slots__ = ("ids", "keep_alive", "patience", "retry_milliseconds")
+    __slots__ = (
+        "ids",
+        "inquiries",
+        "keep_alive",
+        "partings",
+        "patience",
+        "retry_milliseconds",
+        "writer",
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made once, by the endpoint
         self,
         patience: Pace[Exchange],
         keep_alive: Pace[Beating],
         ids: Ids,
         retry_milliseconds: int,
+        inquiries: Asker | None = None,
+        partings: Parter | None = None,
+        writer: Writer | None = None,
     ) -> None:
+        #: What calls ask their callers, and the streams that callers come back for.
+        self.inquiries = inquiries
+        self.partings = partings
         self.patience = patience
         self.keep_alive = keep_alive
         self.ids = ids
         self.retry_milliseconds = retry_milliseconds
+        #: Who writes what is large.
+        self.writer = writer
 
 
 @final
@@ -79,6 +99,7 @@ class Exchange:
         "events",
         "expected",
         "facts",
+        "headers",
         "parts",
         "responder",
         "revision",
@@ -106,6 +127,8 @@ class Exchange:
         #: The replies of a batch that has not all of them.
         self.parts: list[bytes] | None = None
         self.events = 0
+        #: What HTTP says beside the reply, whichever way that comes.
+        self.headers: Headers = ()
         self.state = OPEN
         self.stream_id = ""
 
@@ -129,6 +152,8 @@ class Exchange:
             self._deliver_part(payload)
         elif self.state == OPEN and (self.facts.accepts_json or status != 200):  # noqa: PLR2004 - HTTP
             self._finished()
+            if self.headers:
+                headers = (*self.headers, *headers) if headers else self.headers
             self.responder.respond(status, payload, headers=headers)
         else:
             if self.state == OPEN:
@@ -144,6 +169,16 @@ class Exchange:
             return False
         self._send(payload)
         return True
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a stream was begun, and has not ended."""
+        return self.state == STREAMING
+
+    @property
+    def parts_streams(self) -> bool:
+        """Whether its caller is told, as a stream begins, how to come back for the rest."""
+        return self.facts.accepts_sse and self.revision.primes and self.expected is None
 
     def impatient(self) -> None:
         """The result has taken its time: begin a stream at once."""
@@ -197,7 +232,7 @@ class Exchange:
         self.state = STREAMING
         self.responder.on_disconnect = self.disconnected
         self.responder.leaves_at_end = True
-        self.responder.start_stream(200, sse.CONTENT_TYPE, sse.HEADERS)
+        self.responder.start_stream(200, sse.CONTENT_TYPE, (*sse.HEADERS, *self.headers))
         self.responder.send_piece(opening)
         self.conduct.keep_alive.add(self)
 
@@ -238,13 +273,18 @@ class Exchange:
         if not self.expected:
             body = b"[%b]" % b",".join(self.parts)
             self._finished()
-            self.responder.respond(200, body)
+            self.responder.respond(200, body, headers=self.headers)
 
     def _send(self, payload: bytes) -> None:
         event_id = ""
         if self.stream_id:
             event_id = sse.event_id(self.stream_id, self.events)
             self.events += 1
+        if len(payload) > WHOLE:
+            before, behind = sse.around(event_id)
+            for piece in (before, payload, behind):
+                self.responder.send_piece(piece)
+            return
         self.responder.send_piece(sse.message(payload, event_id))
 
     def _finished(self) -> None:
@@ -261,20 +301,25 @@ class Exchange:
 class Listener:
     """A stream a caller opened by GET: it hears of what no call of its own asked for."""
 
-    __slots__ = ("_conduct", "_on_end", "_on_touch", "_responder", "open")
+    __slots__ = ("_conduct", "_held", "_on_end", "_on_touch", "_responder", "open", "principal")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made in one place, by `Listeners`
         self,
         conduct: Conduct,
         responder: Responder,
+        principal: Principal,
         *,
         on_touch: Callable[[], None],
         on_end: Callable[[Listener], None],
+        held: tuple[Slots, ...] = (),
     ) -> None:
+        self._held = held
         self._conduct = conduct
         self._responder = responder
         self._on_touch = on_touch
         self._on_end = on_end
+        #: Who listens.
+        self.principal = principal
         self.open = True
 
     def start(self) -> None:
@@ -297,6 +342,10 @@ class Listener:
             self._conduct.keep_alive.add(self)
             self._on_touch()
 
+    def cut_off(self) -> None:
+        """The credential of whoever listens is not good any more."""
+        self.close()
+
     def close(self) -> None:
         """End the stream."""
         if self.open:
@@ -308,4 +357,6 @@ class Listener:
         if self.open:
             self.open = False
             self._conduct.keep_alive.discard(self)
+            for slots in self._held:
+                slots.take_back()
             self._on_end(self)

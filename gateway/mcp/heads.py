@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, final
 
+from gateway import codec
 from gateway.http.messages import Head, Headers
 from gateway.mcp import jsonrpc
 from gateway.mcp.revisions import versions
@@ -21,6 +22,7 @@ from gateway.mcp.revisions import versions
 PATH: Final = "/mcp"
 
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,256}")
+_LONGEST_REVISION: Final = 32
 _PLAIN: Final = re.compile(rb"[\x20-\x7e\t]*")
 _SENTINEL: Final = re.compile(rb"=\?base64\?(.*)\?=")
 _PARAM: Final = b"mcp-param-"
@@ -64,6 +66,7 @@ class Facts:
         "accepts_json",
         "accepts_sse",
         "action",
+        "coding",
         "era",
         "in_session",
         "last_event_id",
@@ -93,6 +96,8 @@ class Facts:
         self.era = _era(self)
         #: Whether it is of a handshake revision and names a session.
         self.in_session = self.era is Era.HANDSHAKE and self.session_id is not None
+        #: How the body is compressed; empty for not at all.
+        self.coding = b""
         self.refusal: Refusal | None = None
         self.action = self._judge(head)
 
@@ -154,7 +159,9 @@ def decode_value(value: bytes | None) -> str | None:
 
 def unsupported_data(requested: str) -> dict[str, object]:
     """Return the ``data`` of the error for a revision that is not served."""
-    return {"supported": list(versions.SUPPORTED), "requested": requested}
+    # What is so long is no revision; it may be a credential that got into the wrong place.
+    shown = requested if len(requested) <= _LONGEST_REVISION else ""
+    return {"supported": list(versions.SUPPORTED), "requested": shown}
 
 
 def _text(value: bytes | None) -> str | None:
@@ -201,9 +208,12 @@ def _check_types(facts: Facts, headers: Mapping[bytes, bytes]) -> Refusal | None
         b"charset=utf-8",
         b'charset="utf-8"',
     ):
-        return _error(415, "The body must be application/json in UTF-8.")
-    if b"content-encoding" in headers:
-        return _error(415, "The body must not be compressed.")
+        return _error(415, "The body must be JSON in UTF-8: say Content-Type: application/json.")
+    try:
+        facts.coding = codec.coding_of(headers.get(b"content-encoding"))
+    except codec.UnsupportedCodingError:
+        accepted = ((b"Accept-Encoding", codec.ACCEPTED),)
+        return _error(415, "The body may be compressed by gzip or zstd, once.", accepted)
     if not (facts.accepts_json or facts.accepts_sse):
         return _error(
             406, "The header Accept must allow application/json, text/event-stream or both."

@@ -14,7 +14,9 @@ from typing import Any, Final, cast, final
 
 import msgspec
 
-from gateway import gojson
+from gateway.http.messages import Headers
+from session import gojson, longtexts
+from session.steps import Steps
 
 RequestId = str | int
 
@@ -23,6 +25,9 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+# What handshake revisions answer for a resource that is not there; the modern ones must
+# not (MCP 2026-07-28, "Error Codes").
+RESOURCE_NOT_FOUND: Final = -32002
 # Defined by MCP 2026-07-28.
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
@@ -30,7 +35,11 @@ UNSUPPORTED_VERSION: Final = -32022
 # Ours, outside the range that JSON-RPC reserves: not now, but the same request may
 # succeed later.
 BUSY: Final = -31000
-#: The header that goes with it.
+# Ours as well: the credential does not allow this.
+FORBIDDEN: Final = -31001
+# As well: a quota is used up; `data` says which, and when to come back.
+OVER_QUOTA: Final = -31002
+#: The header that goes with BUSY.
 RETRY: Final = ((b"Retry-After", b"1"),)
 
 # Beyond this an integer is not the same number to every reader (RFC 8259 section 6).
@@ -56,7 +65,13 @@ class RpcError(Exception):
     """A request is answered with an error; the message tells its sender what to do."""
 
     def __init__(
-        self, code: int, message: str, data: object = None, *, status: int | None = None
+        self,
+        code: int,
+        message: str,
+        data: object = None,
+        *,
+        status: int | None = None,
+        headers: Headers = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -64,6 +79,8 @@ class RpcError(Exception):
         self.data = data
         #: The HTTP status, where the revision's own table does not say it.
         self.status = status
+        #: What HTTP says beside it, unless the reply is on a stream.
+        self.headers = RETRY if code == BUSY and not headers else headers
 
 
 @final
@@ -100,6 +117,14 @@ def decode(body: bytes) -> object:
     """
     try:
         return gojson.decode(body)
+    except gojson.DecodeError as error:
+        raise MalformedError(PARSE_ERROR, f"Parse error: {error}") from None
+
+
+def decoding(body: bytes, token: str) -> Steps[object]:
+    """Do as `decode` does, step by step; see `session.longtexts.decoding`."""
+    try:
+        return (yield from longtexts.decoding(body, token))
     except gojson.DecodeError as error:
         raise MalformedError(PARSE_ERROR, f"Parse error: {error}") from None
 
@@ -217,7 +242,8 @@ def id_bytes(request_id: RequestId) -> bytes:
 
 def result_bytes(id_json: bytes, result: bytes) -> bytes:
     """Return the reply that carries ``result``, a JSON object."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id_json, result)
+    # Faster than formatting, and one copy of what is large.
+    return b"".join((b'{"jsonrpc":"2.0","id":', id_json, b',"result":', result, b"}"))
 
 
 def error_bytes(
@@ -247,3 +273,9 @@ def malformed_bytes(error: MalformedError, *, null_id: bool = False) -> bytes:
 def notification_bytes(method: str, params: Mapping[str, Any]) -> bytes:
     """Return a notification of ours."""
     return b'{"jsonrpc":"2.0","method":%b,"params":%b}' % (_encode(method), _encode(params))
+
+
+def request_bytes(request_id: str, method: str, params: Mapping[str, Any]) -> bytes:
+    """Return a request of ours; a method without parameters has no member for them."""
+    head = b'{"jsonrpc":"2.0","id":%b,"method":%b' % (_encode(request_id), _encode(method))
+    return head + (b',"params":%b}' % _encode(params) if params else b"}")

@@ -45,7 +45,14 @@ class Ledger:
         self.active = 0
 
     def enter(self, call: Call, session: McpSession) -> bool:
-        """Make a call one of a session's. Returns ``False`` when that has too many."""
+        """Make a call one of a session's. Returns ``False`` when that has too many.
+
+        One whose caller left while the session was looked up has gone already: it knows its
+        session, and is not counted.
+        """
+        if call.done:
+            call.session = session
+            return True
         session_id = session.id
         count = self._counts.get(session_id, 0)
         if count >= self.limit:
@@ -63,6 +70,13 @@ class Ledger:
     def leave(self, call: Call, how: str) -> None:
         """A call is over."""
         self.active -= 1
+        if call.held:
+            for slots in call.held:
+                # As `Slots.take_back`, without a call.
+                slots.used -= 1
+                if slots.used <= slots.floor:
+                    slots.report()
+            call.held = ()
         key = call.key
         if key is not None:
             del self._calls[key]

@@ -10,14 +10,28 @@ from gateway.mcp.jsonrpc import BUSY, RpcError
 
 if TYPE_CHECKING:
     from gateway.http.messages import Responder
-    from session.model import McpSession
+    from pool.portions import Slots
+    from session.model import McpSession, Principal
 
 
 @final
 class Listeners:
-    """Who listens, by session."""
+    """Who listens, by session.
 
-    __slots__ = ("_by_session", "_conduct", "_limit", "_session_limit", "_touch", "open")
+    Args:
+        touch: told of each session whose stream was kept alive.
+        deserted: told of each session whose last stream has ended.
+    """
+
+    __slots__ = (
+        "_by_session",
+        "_conduct",
+        "_deserted",
+        "_session_limit",
+        "_touch",
+        "limit",
+        "open",
+    )
 
     def __init__(
         self,
@@ -26,17 +40,26 @@ class Listeners:
         session_limit: int,
         limit: int,
         touch: Callable[[McpSession], None],
+        deserted: Callable[[str], None],
     ) -> None:
         self._conduct = conduct
         self._session_limit = session_limit
-        self._limit = limit
+        #: How many streams there may be.
+        self.limit = limit
         self._touch = touch
+        self._deserted = deserted
         self._by_session: dict[str, list[Listener]] = {}
         #: How many streams there are.
         self.open = 0
 
-    def listen(self, session: McpSession, responder: Responder) -> Listener:
-        """Open a stream for a session.
+    def listen(
+        self,
+        session: McpSession,
+        responder: Responder,
+        principal: Principal,
+        held: tuple[Slots, ...] = (),
+    ) -> Listener:
+        """Open a stream for a session; it uses ``held`` of quotas until it ends.
 
         Raises:
             RpcError: it has, or all have, as many as they may.
@@ -47,13 +70,15 @@ class Listeners:
             raise RpcError(
                 BUSY, f"This session has {self._session_limit} open streams.", status=429
             )
-        if self.open >= self._limit:
-            raise RpcError(BUSY, f"{self._limit} streams are open here; come back later.")
+        if self.open >= self.limit:
+            raise RpcError(BUSY, f"{self.limit} streams are open here; come back later.")
         listener = Listener(
             self._conduct,
             responder,
+            principal,
             on_touch=lambda: self._touch(session),
             on_end=lambda ended: self._ended(session_id, ended),
+            held=held,
         )
         self._by_session.setdefault(session_id, []).append(listener)
         self.open += 1
@@ -64,6 +89,32 @@ class Listeners:
         """End the streams of a session."""
         for listener in list(self._by_session.get(session_id, ())):
             listener.close()
+
+    def send(self, session_id: str, payload: bytes) -> None:
+        """Tell a session something, on one of its streams: never on two."""
+        streams = self._by_session.get(session_id)
+        if streams:
+            streams[-1].send(payload)
+
+    def has(self, session_id: str) -> bool:
+        """Whether a session listens."""
+        return session_id in self._by_session
+
+    def sessions(self) -> list[str]:
+        """Return the sessions that listen, as they are now."""
+        return list(self._by_session)
+
+    def sessions_of(self, tenant: str) -> list[str]:
+        """Return the sessions that listen for callers of a tenant, as they are now."""
+        return [
+            session_id
+            for session_id, streams in self._by_session.items()
+            if streams[-1].principal.tenant == tenant and "tools" in streams[-1].principal.scopes
+        ]
+
+    def all(self) -> list[Listener]:
+        """Return every stream, as they are now."""
+        return [listener for streams in self._by_session.values() for listener in streams]
 
     def end_all(self) -> None:
         """End every stream."""
@@ -76,3 +127,4 @@ class Listeners:
         self.open -= 1
         if not streams:
             del self._by_session[session_id]
+            self._deserted(session_id)

@@ -6,6 +6,7 @@ a result (or `LATER`) out, and an `RpcError` for what a caller has to do differe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -13,21 +14,25 @@ import msgspec
 
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import LEVELS, Call, Later
+from gateway.mcp.completions import Completions
 from gateway.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
+from gateway.mcp.refusals import forbidden
 from gateway.mcp.registry import InvalidCursorError, Registry, Shelf, Tool
 from gateway.mcp.results import Empty, Encoded, text
 
 if TYPE_CHECKING:
     from gateway.mcp.revisions.family import Reply
+    from gateway.mcp.session_watches import SessionWatches
+    from gateway.mcp.subscriptions import Subscriptions
     from session import Store
 
 Method = Callable[[Call], Awaitable["Reply | Later"]]
 
-# What handshake revisions answer for a resource that is not there; the modern
-# ones must not (MCP 2026-07-28, "Error Codes").
-_RESOURCE_NOT_FOUND: Final = -32002
 _SHOWN: Final = 100
-_CALL_PARAMS: Final = frozenset(("name", "arguments", "_meta"))
+_ENUM_PATH: Final = re.compile(r"^Invalid enum value .* - at `\$((?:\.\w+)+)`$", re.DOTALL)
+_CALL_PARAMS: Final = frozenset(
+    ("name", "arguments", "_meta", "inputResponses", "requestState", "task")
+)
 _NO_ARGUMENTS: Final[dict[str, Any]] = {}
 _EMPTY: Final = Empty()
 
@@ -38,44 +43,75 @@ _convert = msgspec.convert
 class Methods:
     """The methods that both families share."""
 
-    __slots__ = ("_registry", "_store", "table")
+    __slots__ = ("_list_declared", "_registry", "_resource", "_store", "table")
 
-    def __init__(self, registry: Registry, store: Store) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        resource: str,
+        subscriptions: Subscriptions,
+        watches: SessionWatches,
+    ) -> None:
         self._registry = registry
+        self._resource = resource
         self._store = store
+        self._list_declared = self._lister(registry.tools)
+        tasks = subscriptions.tasks
         self.table: dict[str, Method] = {
             "tools/call": self.call_tool,
-            "tools/list": self._lister(registry.tools),
+            "tools/list": self.list_tools,
             "resources/list": self._lister(registry.resources, registry.templates),
             "resources/templates/list": self._lister(registry.templates, registry.resources),
             "resources/read": self.read_resource,
             "prompts/list": self._lister(registry.prompts),
             "prompts/get": self.get_prompt,
+            "completion/complete": Completions(registry).complete,
+            "resources/subscribe": watches.subscribe,
+            "resources/unsubscribe": watches.unsubscribe,
+            "subscriptions/listen": subscriptions.listen,
+            "tasks/get": tasks.get,
+            "tasks/update": tasks.update,
+            "tasks/cancel": tasks.cancel,
             "ping": self.ping,
             "logging/setLevel": self.set_level,
         }
 
-    def tool(self, params: dict[str, Any]) -> Tool:
-        """Return the tool that a call names.
+    def declared(self, params: dict[str, Any]) -> Tool | None:
+        """Return the tool that a call names, if it is declared.
 
         Raises:
-            RpcError: there is none.
+            RpcError: it names none.
         """
         name = params.get("name")
         if type(name) is not str:
             raise RpcError(INVALID_PARAMS, "tools/call needs name, a string.")
-        tool = self._registry.tools.get(name)
-        if tool is None:
-            raise RpcError(INVALID_PARAMS, f"Unknown tool: {name[:_SHOWN]}")
-        return tool
+        return self._registry.tools.get(name)
+
+    async def list_tools(self, call: Call) -> Encoded:
+        """Return a page of the tools that are declared, and of those that there are besides."""
+        registry = self._registry
+        page: Encoded | None = None
+        if registry.more_tools is not None:
+            cursor = call.params.get("cursor")
+            if cursor is None or type(cursor) is str:
+                try:
+                    page = await registry.more_tools.page(call, cursor)
+                except InvalidCursorError:
+                    raise _no_cursor() from None
+        return page or await self._list_declared(call)
 
     async def call_tool(self, call: Call) -> Reply | Later:
         """Call a tool. Wrong arguments are the tool's result: a model can correct them."""
         params = call.params
         if not params.keys() <= _CALL_PARAMS:
             _refuse_lookalikes(params)
-        tool = self.tool(params)
+        tool = self.declared(params)
+        if tool is None:
+            tool = await self._other_tool(call)
         call.label = tool.name
+        if tool.scope and tool.scope not in call.principal.scopes:
+            raise self._denied(call, tool.scope)
         arguments = params.get("arguments", _NO_ARGUMENTS)
         if type(arguments) is not dict:
             raise RpcError(INVALID_PARAMS, "arguments must be an object.")
@@ -87,6 +123,14 @@ class Methods:
             return text(_explain(tool, error), is_error=True)
         return await tool.handler(call, typed)
 
+    async def _other_tool(self, call: Call) -> Tool:
+        name: str = call.params["name"]
+        more = self._registry.more_tools
+        tool = None if more is None else await more.find(call, name)
+        if tool is None:
+            raise RpcError(INVALID_PARAMS, f"Unknown tool: {name[:_SHOWN]}")
+        return tool
+
     async def read_resource(self, call: Call) -> Reply | Later:
         """Read a resource."""
         if not (self._registry.resources or self._registry.templates):
@@ -94,9 +138,11 @@ class Methods:
         uri = _string(call.params, "uri", "resources/read")
         found = self._registry.find_resource(uri)
         if found is None:
-            code = INVALID_PARAMS if call.session is None else _RESOURCE_NOT_FOUND
+            code = INVALID_PARAMS if call.session is None else jsonrpc.RESOURCE_NOT_FOUND
             raise RpcError(code, "Resource not found", {"uri": uri})
         resource, values = found
+        if resource.scope and resource.scope not in call.principal.scopes:
+            raise self._denied(call, resource.scope)
         return await resource.read(call, uri, values)
 
     async def get_prompt(self, call: Call) -> Reply | Later:
@@ -110,9 +156,9 @@ class Methods:
         given = call.params.get("arguments", _NO_ARGUMENTS)
         if type(given) is not dict or not all(type(value) is str for value in given.values()):
             raise RpcError(INVALID_PARAMS, "The arguments of a prompt must be strings.")
-        missing = prompt.required - given.keys()
+        missing = [argument for argument in sorted(prompt.required) if argument not in given]
         if missing:
-            raise RpcError(INVALID_PARAMS, f"Missing arguments: {', '.join(sorted(missing))}")
+            raise RpcError(INVALID_PARAMS, f"Missing arguments: {', '.join(missing)}")
         return await prompt.make(call, given)
 
     async def ping(self, _call: Call) -> Reply:
@@ -130,7 +176,14 @@ class Methods:
         await self._store.save_session(session)
         return _EMPTY
 
-    def _lister(self, shelf: Shelf[Any], *same_capability: Shelf[Any]) -> Method:
+    def _denied(self, call: Call, scope: str) -> RpcError:
+        """Return the error for a credential that does not allow something, and record it."""
+        self._registry.denied(call.principal, scope)
+        return forbidden(scope, self._resource)
+
+    def _lister(
+        self, shelf: Shelf[Any], *same_capability: Shelf[Any]
+    ) -> Callable[[Call], Awaitable[Encoded]]:
         async def page(call: Call) -> Encoded:
             if not (shelf or any(same_capability)):
                 raise _not_served(call)
@@ -140,11 +193,13 @@ class Methods:
             try:
                 return shelf.page(cursor)
             except InvalidCursorError:
-                raise RpcError(
-                    INVALID_PARAMS, "This cursor is none of ours; begin again without one."
-                ) from None
+                raise _no_cursor() from None
 
         return page
+
+
+def _no_cursor() -> RpcError:
+    return RpcError(INVALID_PARAMS, "This cursor is none of ours; begin again without one.")
 
 
 def _not_served(call: Call) -> RpcError:
@@ -174,4 +229,14 @@ def _explain(tool: Tool, error: msgspec.ValidationError) -> str:
         f"{name} (required)" if name in required else name
         for name in tool.schema.get("properties", {})
     )
-    return f"Invalid arguments for {tool.name}: {error}. Its arguments are: {known or 'none'}."
+    wrong = f"{error}{_one_of(tool.schema, str(error))}"
+    return f"Invalid arguments for {tool.name}: {wrong}. Its arguments are: {known or 'none'}."
+
+
+def _one_of(schema: Any, error: str) -> str:
+    """Return which values there are, where an error is about one that is none of them."""
+    found = _ENUM_PATH.search(error)
+    for name in found[1].split(".")[1:] if found else ():
+        schema = schema.get("properties", {}).get(name, {})
+    values = schema.get("enum", ()) if found else ()
+    return f" (one of {', '.join(map(str, values))})" if values else ""

@@ -15,7 +15,8 @@ from pool.timers import Timers
 
 T = TypeVar("T")
 
-_AT_A_TIME: Final = 256
+# Called back in one go; whoever keeps the wheel may do something else in between.
+_AT_A_TIME: Final = 64
 
 
 @final
@@ -48,20 +49,21 @@ class Pace(Generic[T]):
         waiting = self._waiting
         now = self._timers.now()
         try:
-            while waiting:
-                # Taken many at a time: each look at the first of a dict walks over
-                # all that were taken before.
-                for item, due in list(islice(waiting.items(), _AT_A_TIME)):
-                    if due > now:
-                        return
-                    if waiting.pop(item, None) is not None:
-                        self._callback(item)
+            # A list: each look at the first of a dict walks over all that were taken before.
+            for item, due in list(islice(waiting.items(), _AT_A_TIME)):
+                if due > now:
+                    return
+                if waiting.pop(item, None) is not None:
+                    self._callback(item)
         finally:
             # Also when a callback failed: the others have their turn.
             self._armed = bool(waiting)
             if waiting:
                 first = next(iter(waiting.values()))
-                self._timers.arm(max(first - now, 0.0), self._due)
+                if first > now:
+                    self._timers.arm_at(first, self._due)
+                else:
+                    self._timers.arm_now(self._due)
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, final
 
 from gateway.mcp.call import Call, Departure, Progress
 from gateway.mcp.outcomes import open_result, outcome_result
+from gateway.mcp.refusals import ended
 from pool.timers import Timer, Timers
-from session.model import Outcome, Question
+from session.model import Outcome, Principal, Question
 
 if TYPE_CHECKING:
     from gateway.router import Router
@@ -34,9 +35,11 @@ class QuestionWait:
         self._timer: Timer[Callable[[], None]] | None = None
 
     def begin(self, question: Question) -> None:
-        """The question is open: wait for it."""
+        """The question is open: wait for it, unless it has ended meanwhile."""
         self._question = question
-        self._call.wait_for(self, question.id)
+        call = self._call
+        if call.departed or not call.done:
+            call.wait_for(self, question.id)
 
     def limit(self, timers: Timers[Callable[[], None]], seconds: float) -> None:
         """Wait no longer than this, and then say that it is still open."""
@@ -48,6 +51,34 @@ class QuestionWait:
         call = self._call
         if not call.done:
             call.finish(outcome_result(question, outcome, self._online(question)))
+
+    def put_off(self) -> None:
+        """Have the caller go on elsewhere; see `gateway.router.Waiter`."""
+        self._disarm()
+        question, call = self._question, self._call
+        if question is None or call.done:
+            return
+        if not call.break_off():
+            call.finish(open_result(question, self._online(question)))
+
+    @property
+    def principal(self) -> Principal:
+        """Who waits; see `gateway.router.Waiter`."""
+        return self._call.principal
+
+    def cut_off(self) -> None:
+        """Have the caller come back with a credential; see `gateway.router.Waiter`.
+
+        People are asked no longer on behalf of somebody who may not ask; with a key it stays,
+        as the caller may come back for it.
+        """
+        self._disarm()
+        question = self._question
+        if question is not None and not self._call.done:
+            self._router.forget(question.id, self)
+            self._call.refuse(ended())
+            if self._on_cancelled is not None and not question.idempotency_key:
+                self._on_cancelled(question, self._call)
 
     def departed(self, departure: Departure) -> None:
         """Nobody waits any more; see `gateway.mcp.call.Waiting`."""

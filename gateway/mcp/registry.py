@@ -11,76 +11,109 @@ import base64
 import binascii
 import bisect
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, Generic, NamedTuple, TypeVar, final
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, final
 
 import msgspec
 
 from gateway.mcp.call import Call, Later
+from gateway.mcp.mirroring import DeclarationError, header_parameters
 from gateway.mcp.results import Encoded, PromptResult, ReadResult, ToolResult
 from gateway.mcp.schemas import schema_of
 
+if TYPE_CHECKING:
+    from gateway.mcp.tasks import Keeper
+    from gateway.mcp.watching import Watcher
+    from session.model import Principal
+
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
-_HEADER_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _EXPRESSION: Final = re.compile(r"\{([A-Za-z0-9_]+)\}")
 _NAME_LENGTH: Final = 1024
-_HEADER: Final = "x-mcp-header"
-_HEADER_TYPES: Final = ("string", "integer", "boolean")
 
 _encode = msgspec.json.Encoder().encode
 
-ToolHandler = Callable[[Call, Any], Awaitable[ToolResult | Later]]
-ResourceReader = Callable[[Call, str, dict[str, str]], Awaitable[ReadResult | Later]]
+ToolHandler = Callable[[Call, Any], Awaitable[ToolResult | Encoded | Later]]
+ResourceReader = Callable[[Call, str, dict[str, str]], Awaitable[ReadResult | Encoded | Later]]
 #: Continues a stream whose reply is the outcome of a question.
-Resumer = Callable[[Call, str], Awaitable[ToolResult | Later]]
-PromptMaker = Callable[[Call, dict[str, str]], Awaitable[PromptResult | Later]]
+Resumer = Callable[[Call, str], Awaitable[ToolResult | Encoded | Later]]
+PromptMaker = Callable[[Call, dict[str, str]], Awaitable[PromptResult | Encoded | Later]]
 
 
-class DeclarationError(ValueError):
-    """Something cannot be declared like this."""
+#: Returns what an argument may be that begins with what was typed, given the other ones.
+Completer = Callable[[Call, str, dict[str, str]], Awaitable[Sequence[str]]]
+
+_NONE: Final[Mapping[str, Completer]] = {}
+
+
+def _nobody_hears(_member: str) -> None:
+    """Before anything is served, nobody listens for changes."""
 
 
 class InvalidCursorError(ValueError):
     """A cursor that no page of ours ended with."""
 
 
-class HeaderParameter(NamedTuple):
-    """A tool's argument that a header repeats, for proxies to read."""
-
-    path: tuple[str, ...]
-    header: str
-
-
 @final
 class Tool:
     """A tool: what callers are told of it, and what a call of it does."""
 
-    __slots__ = ("arguments", "handler", "header_parameters", "listing", "name", "schema")
+    __slots__ = ("arguments", "handler", "header_parameters", "listing", "name", "schema", "scope")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made once, by the registry
         self,
         name: str,
         handler: ToolHandler,
         arguments: type[msgspec.Struct] | None,
         schema: dict[str, Any],
         listing: dict[str, Any],
+        scope: str,
     ) -> None:
+        #: What a credential must allow; empty where any will do.
+        self.scope = scope
         self.name = name
         self.handler = handler
         self.arguments = arguments
         self.schema = schema
         self.listing = listing
-        self.header_parameters = tuple(_header_parameters(schema))
+        self.header_parameters = tuple(header_parameters(schema))
+
+
+class MoreTools(Protocol):
+    """Who has tools that are declared nowhere, and may be others for each caller."""
+
+    async def page(self, call: Call, cursor: str | None) -> Encoded | None:
+        """Return a page of all tools of a caller; ``None``: it has the declared ones alone.
+
+        Raises:
+            InvalidCursorError: this cursor is none of ours.
+        """
+
+    async def find(self, call: Call, name: str) -> Tool | None:
+        """Return a tool of a caller by its name."""
 
 
 @final
 class Resource:
     """A resource with a fixed URI, or a template for many (``{name}`` stands for one segment)."""
 
-    __slots__ = ("_pattern", "listing", "read")
+    __slots__ = ("_pattern", "completers", "known", "listing", "read", "scope", "watch")
 
-    def __init__(self, uri: str, read: ResourceReader, listing: dict[str, Any]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - made once, by the registry
+        self,
+        uri: str,
+        read: ResourceReader,
+        listing: dict[str, Any],
+        watch: Watcher | None = None,
+        completers: Mapping[str, Completer] = _NONE,
+        scope: str = "",
+    ) -> None:
         self.read = read
+        #: What a credential must allow; empty where any will do.
+        self.scope = scope
+        #: How to hear of its changes, where nobody tells `Subscriptions.updated`.
+        self.watch = watch
+        self.completers = completers
+        self.known = frozenset(_EXPRESSION.findall(uri))
         self.listing = listing
         self._pattern = re.compile(_template_pattern(uri))
 
@@ -94,7 +127,7 @@ class Resource:
 class Prompt:
     """A prompt that callers fill in."""
 
-    __slots__ = ("known", "listing", "make", "required")
+    __slots__ = ("completers", "known", "listing", "make", "required")
 
     def __init__(
         self,
@@ -102,7 +135,9 @@ class Prompt:
         listing: dict[str, Any],
         required: frozenset[str],
         known: frozenset[str],
+        completers: Mapping[str, Completer],
     ) -> None:
+        self.completers = completers
         self.make = make
         self.listing = listing
         self.required = required
@@ -116,14 +151,19 @@ _Item = TypeVar("_Item", Tool, Resource, Prompt)
 class Shelf(Generic[_Item]):
     """Things of one kind by name, listed in the order of their names."""
 
-    __slots__ = ("_items", "_member", "_names", "_pages", "_size")
+    __slots__ = ("_changed", "_items", "_member", "_names", "_pages", "_size", "changes")
 
-    def __init__(self, member: str, page_size: int) -> None:
+    def __init__(
+        self, member: str, page_size: int, changed: Callable[[str], None] = _nobody_hears
+    ) -> None:
+        self._changed = changed
         self._member = member
         self._size = page_size
         self._items: dict[str, _Item] = {}
         self._names: list[str] = []
         self._pages: dict[str, Encoded] = {}
+        #: Counts them.
+        self.changes = 0
 
     def put(self, name: str, item: _Item) -> None:
         """Add a thing."""
@@ -134,12 +174,16 @@ class Shelf(Generic[_Item]):
         self._items[name] = item
         bisect.insort(self._names, name)
         self._pages.clear()
+        self.changes += 1
+        self._changed(self._member)
 
     def remove(self, name: str) -> None:
         """Take a thing away. Cursors into the list stay good."""
         if self._items.pop(name, None) is not None:
             self._names.remove(name)
             self._pages.clear()
+            self.changes += 1
+            self._changed(self._member)
 
     def get(self, name: str) -> _Item | None:
         """Return a thing by its name."""
@@ -151,7 +195,7 @@ class Shelf(Generic[_Item]):
         Raises:
             InvalidCursorError: this cursor is none of ours.
         """
-        after = "" if cursor is None else _read_cursor(cursor)
+        after = "" if cursor is None else read_cursor(cursor)
         start = bisect.bisect_right(self._names, after) if after else 0
         # Kept by where it begins, so that at most one page is kept per start.
         key = self._names[start] if start < len(self._names) else ""
@@ -164,7 +208,7 @@ class Shelf(Generic[_Item]):
         names = self._names[start : start + self._size]
         body: dict[str, Any] = {self._member: [self._items[name].listing for name in names]}
         if start + self._size < len(self._names):
-            body["nextCursor"] = _make_cursor(names[-1])
+            body["nextCursor"] = make_cursor(names[-1])
         return Encoded(_encode(body), cacheable=True)
 
     def __iter__(self) -> Iterator[_Item]:
@@ -179,15 +223,26 @@ class Registry:
     """Everything a server offers."""
 
     def __init__(self, page_size: int = 100) -> None:
-        self.tools: Shelf[Tool] = Shelf("tools", page_size)
-        self.resources: Shelf[Resource] = Shelf("resources", page_size)
-        self.templates: Shelf[Resource] = Shelf("resourceTemplates", page_size)
-        self.prompts: Shelf[Prompt] = Shelf("prompts", page_size)
+        #: Told of each list that changes, by its member in the result that carries it.
+        self.changed: Callable[[str], None] = _nobody_hears
+        changed = self._tell
+        self.tools: Shelf[Tool] = Shelf("tools", page_size, changed)
+        self.resources: Shelf[Resource] = Shelf("resources", page_size, changed)
+        self.templates: Shelf[Resource] = Shelf("resourceTemplates", page_size, changed)
+        self.prompts: Shelf[Prompt] = Shelf("prompts", page_size, changed)
+        #: Who keeps tasks, for tools that become one.
+        self.tasks: list[Keeper] = []
+        #: Who has more tools than are declared here.
+        self.more_tools: MoreTools | None = None
+        #: Whether an argument of anything can be completed.
+        self.completes = False
         self.resume: Resumer | None = None
+        #: Told of who lacks the scope of what they call.
+        self.denied: Callable[[Principal, str], None] = _nobody_is_told
         #: Whether any tool has an argument that a header repeats.
         self.mirrors_arguments = False
 
-    def tool(
+    def tool(  # noqa: PLR0913 - what there is to declare
         self,
         name: str,
         handler: ToolHandler,
@@ -195,6 +250,7 @@ class Registry:
         description: str,
         arguments: type[msgspec.Struct] | None = None,
         input_schema: dict[str, Any] | None = None,
+        scope: str = "",
         **more: Any,
     ) -> None:
         """Declare a tool.
@@ -206,6 +262,7 @@ class Registry:
             description: what a model reads.
             arguments: a struct; its fields are the schema, and are checked.
             input_schema: a schema that is listed verbatim instead.
+            scope: what the caller's credential must allow.
             more: further members of the listing (``title``, ``annotations``, ``outputSchema``).
 
         Raises:
@@ -221,18 +278,40 @@ class Registry:
         if schema.get("type") != "object":
             raise DeclarationError(f'{name}: the input schema must have "type": "object"')
         listing = {"name": name, "description": description, "inputSchema": schema, **more}
-        tool = Tool(name, handler, arguments, schema, listing)
+        tool = Tool(name, handler, arguments, schema, listing, scope)
         self.tools.put(name, tool)
         self.mirrors_arguments = self.mirrors_arguments or bool(tool.header_parameters)
 
-    def resource(self, uri: str, name: str, read: ResourceReader, **more: Any) -> None:
+    def resource(
+        self,
+        uri: str,
+        name: str,
+        read: ResourceReader,
+        *,
+        watch: Watcher | None = None,
+        scope: str = "",
+        **more: Any,
+    ) -> None:
         """Declare a resource; ``more`` are further members of its listing."""
-        self.resources.put(uri, Resource(uri, read, {"uri": uri, "name": name, **more}))
+        listing = {"uri": uri, "name": name, **more}
+        self.resources.put(uri, Resource(uri, read, listing, watch, _NONE, scope))
 
-    def template(self, uri_template: str, name: str, read: ResourceReader, **more: Any) -> None:
+    def template(  # noqa: PLR0913 - what there is to declare
+        self,
+        uri_template: str,
+        name: str,
+        read: ResourceReader,
+        *,
+        watch: Watcher | None = None,
+        completers: Mapping[str, Completer] = _NONE,
+        scope: str = "",
+        **more: Any,
+    ) -> None:
         """Declare a family of resources: ``{key}`` in the URI stands for one path segment."""
         listing = {"uriTemplate": uri_template, "name": name, **more}
-        self.templates.put(uri_template, Resource(uri_template, read, listing))
+        template = Resource(uri_template, read, listing, watch, completers, scope)
+        self._check_completers(uri_template, completers, template.known)
+        self.templates.put(uri_template, template)
 
     def prompt(
         self,
@@ -241,6 +320,7 @@ class Registry:
         *,
         description: str,
         arguments: tuple[dict[str, Any], ...] = (),
+        completers: Mapping[str, Completer] = _NONE,
         **more: Any,
     ) -> None:
         """Declare a prompt; ``arguments`` as they are listed (name, description, required)."""
@@ -249,7 +329,8 @@ class Registry:
             listing["arguments"] = list(arguments)
         required = frozenset(each["name"] for each in arguments if each.get("required"))
         known = frozenset(each["name"] for each in arguments)
-        self.prompts.put(name, Prompt(make, listing, required, known))
+        self._check_completers(name, completers, known)
+        self.prompts.put(name, Prompt(make, listing, required, known, completers))
 
     def find_resource(self, uri: str) -> tuple[Resource, dict[str, str]] | None:
         """Return the resource a URI names, with the values of its template."""
@@ -262,12 +343,32 @@ class Registry:
                 return template, values
         return None
 
+    def _check_completers(
+        self, name: str, completers: Mapping[str, Completer], known: frozenset[str]
+    ) -> None:
+        if not completers.keys() <= known:
+            raise DeclarationError(f"{name}: only its own arguments can be completed")
+        self.completes = self.completes or bool(completers)
 
-def _make_cursor(name: str) -> str:
+    def _tell(self, member: str) -> None:
+        self.changed(member)
+
+
+def _nobody_is_told(_principal: Principal, _scope: str) -> None:
+    """Where there are no credentials, nobody lacks anything."""
+
+
+def make_cursor(name: str) -> str:
+    """Return the cursor of what comes after a name."""
     return base64.urlsafe_b64encode(b"after:" + name.encode()).decode()
 
 
-def _read_cursor(cursor: str) -> str:
+def read_cursor(cursor: str) -> str:
+    """Return the name after which a cursor begins.
+
+    Raises:
+        InvalidCursorError: it is none of ours.
+    """
     try:
         before, found, name = base64.b64decode(cursor, b"-_", validate=True).partition(b"after:")
         if before or not found or not name:
@@ -282,30 +383,3 @@ def _template_pattern(uri: str) -> str:
     return "".join(
         f"(?P<{part}>[^/?#]+)" if at % 2 else re.escape(part) for at, part in enumerate(parts)
     )
-
-
-def _header_parameters(
-    schema: dict[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[HeaderParameter]:
-    """Find the arguments that are annotated with ``x-mcp-header`` (MCP 2026-07-28)."""
-    seen: set[str] = set()
-    for key, node in schema.get("properties", {}).items():
-        if not isinstance(node, dict):
-            continue
-        here = (*path, key)
-        header = node.get(_HEADER)
-        if header is not None:
-            if not isinstance(header, str) or not _HEADER_TOKEN.fullmatch(header):
-                raise DeclarationError(f"{key}: {_HEADER} must be a header's name")
-            if node.get("type") not in _HEADER_TYPES:
-                raise DeclarationError(f"{key}: only strings, integers and booleans fit a header")
-            yield from _once(HeaderParameter(here, header), seen)
-        for nested in _header_parameters(node, here):
-            yield from _once(nested, seen)
-
-
-def _once(parameter: HeaderParameter, seen: set[str]) -> Iterator[HeaderParameter]:
-    if parameter.header.lower() in seen:
-        raise DeclarationError(f"two arguments use the header {parameter.header}")
-    seen.add(parameter.header.lower())
-    yield parameter

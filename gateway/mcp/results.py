@@ -6,10 +6,22 @@ revision it is sent under; `gateway.mcp.revisions` adds what a revision wants.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from session import longtexts
+from session.steps import WHOLE, Steps
+
+#: From how many characters an answer is a large one: written in one go, each may become
+#: several bytes, and that twice.
+LARGE: Final = WHOLE // 4
+#: What the modern revisions call a result that is all there is.
+COMPLETE: Final = "complete"
+#: And one that asks the caller for something first.
+INPUT_REQUIRED: Final = "input_required"
 
 
 class Implementation(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -82,7 +94,6 @@ class ResourceLink(msgspec.Struct, tag_field="type", tag="resource_link", omit_d
 Content = TextContent | ImageContent | AudioContent | EmbeddedResource | ResourceLink
 
 
-@final
 class ToolResult(Result, gc=False):
     """What a tool has to say. ``is_error`` tells the model that it can try differently."""
 
@@ -122,6 +133,28 @@ class AnsweredBy(msgspec.Struct, omit_defaults=True, gc=False):
     user: str = ""
 
 
+class HistoryEvent(msgspec.Struct, omit_defaults=True, gc=False):
+    """What happened to a question: asked, offered, seen, answered, and how it ended.
+
+    ``at`` is in seconds since the epoch; ``by`` a caller, or a frontend with its ``user``.
+    """
+
+    event: str
+    at: float
+    by: str = ""
+    frontend_id: str = ""
+    user: str = ""
+
+
+class AnswerGiven(msgspec.Struct, omit_defaults=True, gc=False):
+    """One of several answers."""
+
+    answer: str
+    answered_by: AnsweredBy
+    at: float
+    content: dict[str, Any] | UnsetType = UNSET
+
+
 class QuestionState(msgspec.Struct, omit_defaults=True, gc=False):
     """The structured content of every result about a question."""
 
@@ -132,17 +165,70 @@ class QuestionState(msgspec.Struct, omit_defaults=True, gc=False):
     answered_by: AnsweredBy | UnsetType = UNSET
     reason: str = ""
     online: int | UnsetType = UNSET
+    approval: dict[str, Any] | UnsetType = UNSET
+    history: tuple[HistoryEvent, ...] | UnsetType = UNSET
+    #: Where several people answer: how many must, what each said, and the counts of choices.
+    quorum: int | UnsetType = UNSET
+    answers: tuple[AnswerGiven, ...] | UnsetType = UNSET
+    counts: dict[str, int] | UnsetType = UNSET
+
+
+@final
+class LargeAnswer(ToolResult, gc=False):
+    """What is said of a question, in steps: one text, and a `QuestionState`."""
+
+    def pieces(self, token: str) -> Steps[list[bytes]]:
+        """Return it as JSON in pieces; see `session.longtexts.Writer`."""
+        writer = longtexts.Writer(token)
+        (words,) = self.content
+        assert isinstance(words, TextContent)
+        shown = yield from _marked(self.structured, writer)
+        marked = text(writer.mark(words.text), shown, is_error=self.is_error)
+        return (yield from writer.pieces(marked))
+
+
+def _marked(state: QuestionState, writer: longtexts.Writer) -> Steps[QuestionState]:
+    marked = replace(state)
+    if isinstance(state.answer, str):
+        marked.answer = writer.mark(state.answer)
+    marked.content = yield from writer.marking(state.content)
+    if isinstance(state.answers, tuple):
+        answers = []
+        for each in state.answers:
+            content = yield from writer.marking(each.content)
+            answers.append(replace(each, answer=writer.mark(each.answer), content=content))
+        marked.answers = tuple(answers)
+    return marked
 
 
 @final
 class Encoded:
-    """A result that is JSON already, such as a page of a list that everybody gets."""
+    """A result that is JSON already, such as a page of a list that everybody gets.
 
-    __slots__ = ("body", "cacheable")
+    ``kind`` is what the modern revisions call it, if it is none of the usual; ``private``:
+    what may be kept of it is for this caller only, and not for long.
+    """
 
-    def __init__(self, body: bytes, *, cacheable: bool = False) -> None:
+    __slots__ = ("body", "cacheable", "kind", "private")
+
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        cacheable: bool = False,
+        private: bool = False,
+        kind: str = COMPLETE,
+    ) -> None:
         self.body = body
         self.cacheable = cacheable
+        self.private = private
+        self.kind = kind
+
+
+def sentence(error: Exception) -> str:
+    """Return an error as a sentence."""
+    words = str(error)
+    return words if words.endswith((".", "!")) else f"{words}."
 
 
 def text(words: str, structured: object = UNSET, *, is_error: bool = False) -> ToolResult:

@@ -50,6 +50,21 @@ class Settings:
         unit="streams",
         minimum=1,
     )
+    inquiries: int = setting(
+        1000,
+        "Calls in which a tool waits for its caller's own model, person or folders, in all.",
+        unit="calls",
+        minimum=1,
+    )
+    inquiry_seconds: float = setting(
+        300.0, "How long a caller may take to answer what a tool asks it.", unit="seconds",
+        minimum=0.1,
+    )  # fmt: skip
+    key_file: str = setting(
+        "",
+        "A file with the secret that receipts and sealed states are signed with, the same for all "
+        "instances; several lines are several, the newest first. Without it the store has one.",
+    )
     list_cache_seconds: float = setting(
         60.0,
         "How long callers may keep lists of tools, prompts and resources.",

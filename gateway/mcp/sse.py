@@ -22,6 +22,15 @@ def message(data: bytes, event_id: str = "") -> bytes:
     return b"event: message\ndata: %b\n\n" % data
 
 
+def around(event_id: str = "") -> tuple[bytes, bytes]:
+    """Return what stands before and behind the data of such an event.
+
+    For data that is large, of which a copy more takes time.
+    """
+    before, behind = message(b"?", event_id).split(b"?")
+    return before, behind
+
+
 def priming(event_id: str, retry_milliseconds: int) -> bytes:
     """Return the event that lets a caller resume before it has received anything.
 

@@ -7,36 +7,48 @@ are for models: each says what to do next.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Coroutine
 from typing import Any, Final, final
 
 import msgspec
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
+from gateway.mcp import approving, quota, reading, several, tasks
 from gateway.mcp.arguments import (
     AskUser,
-    AudienceArgument,
     CancelQuestion,
-    ChoiceArgument,
     CollectAnswer,
     ListFrontends,
     NotifyUser,
+    audience_of,
+    choice_of,
+    quorum_of,
 )
 from gateway.mcp.call import LATER, Call, Later
+from gateway.mcp.capabilities import has_tasks
 from gateway.mcp.outcomes import open_result, outcome_result
+from gateway.mcp.question_tasks import QuestionTasks
 from gateway.mcp.questions import QuestionWait
 from gateway.mcp.registry import Registry
-from gateway.mcp.results import QuestionState, ToolResult, text
+from gateway.mcp.results import Encoded, QuestionState, ToolResult, sentence, text
 from gateway.mcp.schemas import schema_of
 from gateway.offers import Ask, Notification
+from gateway.quotas.allowances import Allowances
 from gateway.router import Router
+from gateway.withdrawals import Withdrawal
 from pool.connection import Callback
+from pool.portions import Slots
 from pool.settings import setting
 from pool.timers import Timers
-from pool.workers import QueueFullError, Workers
+from pool.workers import Workers
 from session.errors import StoreUnavailableError, TooManyPendingError
-from session.model import EVERYONE, Audience, Choice, Delivery, Question
+from session.model import EVERYONE, Choice, Delivery, Question
+
+#: What becomes of an ask.
+Putting = Coroutine[Any, Any, ToolResult | Encoded | Later]
 
 _UNKNOWN: Final = "There is no question {!r} of yours, or its answer is no longer kept."
+_LEFT: Final = "the caller no longer waits for it"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,44 +60,63 @@ class Settings:
     )
 
 
-def product_registry(
+def product_registry(  # noqa: PLR0913 - what the product works with
     settings: Settings,
     *,
     router: Router,
     workers: Workers,
     timers: Timers[Callback],
+    quotas: Allowances | None = None,
+    kept_seconds: float = 300.0,
 ) -> Registry:
     """Return everything the product offers to callers."""
     registry = Registry()
-    register(registry, settings, router=router, workers=workers, timers=timers)
+    register(
+        registry,
+        settings,
+        router=router,
+        workers=workers,
+        timers=timers,
+        quotas=quotas,
+        kept_seconds=kept_seconds,
+    )
+    reading.register(registry, router)
     return registry
 
 
-def register(
+def register(  # noqa: PLR0913 - what tools work with
     registry: Registry,
     settings: Settings,
     *,
     router: Router,
     workers: Workers,
     timers: Timers[Callback],
+    quotas: Allowances | None = None,
+    kept_seconds: float = 300.0,
 ) -> None:
     """Declare the product's tools in a registry."""
-    tools = _Tools(settings, router, workers, timers)
+    question_tasks = QuestionTasks(router, kept_seconds)
+    registry.tasks.append(question_tasks)
+    tools = _Tools(settings, router, workers, timers, quotas, question_tasks)
     registry.resume = tools.resume
     registry.tool(
         "ask_user",
         tools.ask_user,
         description="Ask a question to the user and receive their response",
         arguments=AskUser,
+        scope="ask",
         input_schema=_ask_schema(router),
         title="Ask a person",
         annotations={"readOnlyHint": True, "openWorldHint": True},
     )
+    if router.approvals is not None:
+        approving.register(registry, router.approvals, tools.put)
     registry.tool(
         "collect_answer",
         tools.collect_answer,
         description="Get the answer to a question that was asked earlier, by its question_id",
         arguments=CollectAnswer,
+        scope="ask",
         title="Collect an answer",
         annotations={"readOnlyHint": True},
     )
@@ -94,6 +125,7 @@ def register(
         tools.cancel_question,
         description="Take a question back that nobody has answered yet",
         arguments=CancelQuestion,
+        scope="ask",
         title="Cancel a question",
         annotations={"destructiveHint": True, "idempotentHint": True},
     )
@@ -102,6 +134,7 @@ def register(
         tools.notify_user,
         description="Tell people something that needs no answer",
         arguments=NotifyUser,
+        scope="notify",
         title="Notify people",
         annotations={"readOnlyHint": False, "destructiveHint": False},
     )
@@ -110,6 +143,7 @@ def register(
         tools.list_frontends,
         description="List who is connected and could answer a question now",
         arguments=ListFrontends,
+        scope="list",
         title="List frontends",
         annotations={"readOnlyHint": True},
     )
@@ -119,30 +153,56 @@ def register(
 class _Tools:
     """The handlers."""
 
-    def __init__(
-        self, settings: Settings, router: Router, workers: Workers, timers: Timers[Callback]
+    def __init__(  # noqa: PLR0913, PLR0917 - made once, by `register`
+        self,
+        settings: Settings,
+        router: Router,
+        workers: Workers,
+        timers: Timers[Callback],
+        quotas: Allowances | None,
+        question_tasks: QuestionTasks,
     ) -> None:
+        self._quotas = quotas
+        self._tasks = question_tasks
         self._settings = settings
         self._router = router
         self._workers = workers
         self._timers = timers
 
-    async def ask_user(self, call: Call, arguments: AskUser) -> ToolResult | Later:
+    def ask_user(self, call: Call, arguments: AskUser) -> Putting:
         """Ask people, and wait for the first valid answer."""
-        holds = arguments.wait == "hold"
+        # Not awaited here: that would be one coroutine more for every question.
+        return self.put(call, arguments, arguments.wait)
+
+    async def put(
+        self, call: Call, wanted: Ask | AskUser, how: str
+    ) -> ToolResult | Encoded | Later:
+        """Put a question; ``how`` its answer is waited for is ask_user's ``wait``."""
+        holds = how == "hold"
+        pending: tuple[Slots, ...] = ()
+        if self._quotas is not None:
+            used = quota.tries(self._quotas, call, holds=holds)
+            if used is None:
+                used = await quota.ask(self._quotas, call, holds=holds)
+            pending = used
         wait = QuestionWait(call, self._router, self._cancel_unkeyed) if holds else None
         try:
-            asked = await self._router.ask(call.principal, _ask(call, arguments), wait)
-        except (
-            InvalidAskError,
-            NobodyConnectedError,
-            TooManyPendingError,
-            StoreUnavailableError,
-        ) as error:
-            return text(_sentence(error), is_error=True)
+            ask = _ask(call, wanted) if isinstance(wanted, AskUser) else wanted
+            asked = await self._router.ask(call.principal, ask, wait)
+            if pending and asked.fresh and self._quotas is not None:
+                self._quotas.asked(asked.question, pending)
+                pending = ()
+        except (InvalidAskError, NobodyConnectedError, TooManyPendingError) as error:
+            return text(sentence(error), is_error=True)
+        finally:
+            # No question came of it, or not a new one.
+            for slots in pending:
+                slots.take_back()
         if asked.outcome is not None:
             return outcome_result(asked.question, asked.outcome, await self._online(asked.question))
         if wait is None:
+            if how == "task" and call.session is None and has_tasks(call):
+                return tasks.created(self._tasks.task_of(asked.question, None))
             return open_result(asked.question, await self._online(asked.question))
         wait.begin(asked.question)
         return LATER
@@ -150,6 +210,8 @@ class _Tools:
     async def collect_answer(self, call: Call, arguments: CollectAnswer) -> ToolResult | Later:
         """Return the outcome of a question, at once or when it is there."""
         seconds = min(arguments.wait_seconds, self._settings.collect_seconds)
+        if seconds and self._quotas is not None:
+            await quota.stream(self._quotas, call)
         wait = QuestionWait(call, self._router, None) if seconds else None
         found = await self._router.collect(call.principal, arguments.question_id, wait)
         if found is None:
@@ -157,13 +219,16 @@ class _Tools:
         if found.outcome is not None:
             return outcome_result(found.question, found.outcome)
         if wait is None:
-            return open_result(found.question, await self._online(found.question))
+            online = await self._online(found.question)
+            return open_result(found.question, online, found.answers, found.history)
         wait.limit(self._timers, seconds)
         wait.begin(found.question)
         return LATER
 
     async def resume(self, call: Call, question_id: str) -> ToolResult | Later:
         """Continue a stream that waited for a question."""
+        if self._quotas is not None:
+            await quota.stream(self._quotas, call)
         wait = QuestionWait(call, self._router, self._cancel_any)
         found = await self._router.collect(call.principal, question_id, wait)
         if found is None:
@@ -181,21 +246,23 @@ class _Tools:
         )
         if settled is None:
             return text(_UNKNOWN.format(arguments.question_id), is_error=True)
-        state = QuestionState(settled.question.id, settled.outcome.state.value)
+        state = QuestionState(settled.question.id, settled.outcome.state.text)
         if settled.won:
             return text("The question is cancelled; people no longer see it.", state)
-        ended = settled.outcome.state.value.replace("_", " ")
+        ended = settled.outcome.state.text.replace("_", " ")
         return text(f"It was too late to cancel: the question is {ended} already.", state)
 
     async def notify_user(self, call: Call, arguments: NotifyUser) -> ToolResult:
         """Tell people something."""
-        told = await self._router.notify(
+        if self._quotas is not None:
+            await quota.notice(self._quotas, call)
+        told = await self._router.people.notify(
             call.principal,
             Notification(
                 arguments.message,
                 title=arguments.title,
                 level=arguments.level,
-                audience=_audience(arguments.audience),
+                audience=audience_of(arguments.audience),
             ),
         )
         if not told:
@@ -204,7 +271,7 @@ class _Tools:
 
     async def list_frontends(self, call: Call, _arguments: ListFrontends) -> ToolResult:
         """List who is connected."""
-        present = await self._router.frontends(call.principal)
+        present = await self._router.people.frontends(call.principal)
         shown = [
             {
                 "frontend_id": each.frontend_id,
@@ -221,7 +288,13 @@ class _Tools:
         return text("\n".join(lines), {"frontends": shown})
 
     async def _online(self, question: Question) -> int:
-        return await self._router.online(question.tenant, question.audience)
+        """Count who could answer; while the store is away, those here."""
+        people = self._router.people
+        try:
+            return await people.online(question.tenant, question.audience)
+        except StoreUnavailableError:
+            # The question is asked: its caller must not take it for refused.
+            return people.here(question.tenant, question.audience)
 
     def _cancel_unkeyed(self, question: Question, call: Call) -> None:
         # Whoever gave a key means to come back: a disconnect is then a pause.
@@ -229,16 +302,10 @@ class _Tools:
             self._cancel_any(question, call)
 
     def _cancel_any(self, question: Question, call: Call) -> None:
-        try:
-            self._workers.start(question.tenant, self._cancel(question, call))
-        except QueueFullError:
-            # It stays open until its deadline; nothing is lost.
-            return
-
-    async def _cancel(self, question: Question, call: Call) -> None:
-        reason = "the caller no longer waits for it"
-        by = call.caller_name or call.principal.subject
-        await self._router.cancel(call.principal, question.id, reason, by)
+        router, principal = self._router, call.principal
+        by = call.caller_name or principal.subject
+        withdrawal = Withdrawal(router.cancel, principal, question.id, _LEFT, by)
+        router.withdrawals.start(self._workers, withdrawal)
 
 
 def _ask_schema(router: Router) -> dict[str, Any]:
@@ -251,36 +318,30 @@ def _ask_schema(router: Router) -> dict[str, Any]:
 def _ask(call: Call, arguments: AskUser) -> Ask:
     session = call.session
     timeout, delivery, schema = arguments.timeout_seconds, arguments.delivery, arguments.schema
+    audience = arguments.audience
+    choices: tuple[Choice, ...] = ()
+    parts: tuple[str, ...] = ()
+    if arguments.choices:
+        choices = tuple(map(choice_of, arguments.choices))
+    if arguments.questions:
+        parts, schema = several.form_of(arguments)
     return Ask(
         arguments.question,
         None if timeout is msgspec.UNSET else timeout,
-        _audience(arguments.audience),
+        EVERYONE if audience is msgspec.UNSET else audience_of(audience),
         None if delivery is msgspec.UNSET else _DELIVERY[delivery],
-        tuple(map(_choice, arguments.choices)) if arguments.choices else (),
+        choices,
         None if schema is msgspec.UNSET else schema,
         arguments.context,
         arguments.idempotency_key,
         "" if session is None else session.id,
         call.caller_name,
         arguments.if_absent,
+        None,
+        "" if arguments.urgency == "normal" else arguments.urgency,
+        parts,
+        0 if audience is msgspec.UNSET else quorum_of(audience),
     )
 
 
 _DELIVERY: Final = {delivery.value: delivery for delivery in Delivery}
-
-
-def _audience(argument: AudienceArgument | msgspec.UnsetType) -> Audience:
-    if argument is msgspec.UNSET:
-        return EVERYONE
-    return Audience(argument.kind, argument.name)
-
-
-def _choice(argument: str | ChoiceArgument) -> Choice:
-    if isinstance(argument, str):
-        return Choice(argument)
-    return Choice(argument.value, argument.label, argument.description)
-
-
-def _sentence(error: Exception) -> str:
-    words = str(error)
-    return words if words.endswith((".", "!")) else f"{words}."

@@ -88,16 +88,29 @@ class Probes:
         return self._new_id()
 
     def response(
-        self, path: str, request_id: str = ""
+        self, path: str, request_id: str = "", *, is_whole: bool = True
     ) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]] | None:
-        """Return status, JSON and headers of the report at ``path``, if there is one."""
+        """Return status, JSON and headers of the report at ``path``, if there is one.
+
+        Without ``is_whole`` it has no metadata: where the store is, and what is wrong with
+        it, is not for everybody who reaches a port.
+        """
         report = self._reports.get(path)
         if report is None:
             return None
         is_well, fields = report()
+        if not is_whole:
+            for component in fields.get("components", {}).values():
+                component["metadata"] = {}
         fields["request_id"] = request_id = self.request_id(request_id)
         headers = ((b"X-Request-ID", request_id.encode("ascii")), (b"Cache-Control", b"no-store"))
         return _OK if is_well else _UNAVAILABLE, msgspec.json.encode(fields), headers
+
+    def outline(
+        self, path: str, request_id: str
+    ) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]] | None:
+        """Return the same as `response` for ports of people and callers."""
+        return self.response(path, request_id, is_whole=False)
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         now = self._clock()

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import secrets
 import sys
 from collections import deque
@@ -26,6 +27,7 @@ from trio_websocket import (
 )
 from trio_websocket import open_websocket_url as open_websocket
 
+from gateway.terminal import credential
 from gateway.terminal.inbox import Frame, Inbox
 from gateway.terminal.text import plain
 
@@ -39,7 +41,10 @@ examples:
 # Full jitter, so that a restarted gateway is not met by everybody at once.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 20.0
+_RETRY_AFTER: Final = re.compile(r"\bretry_after_ms=(\d{1,6})\b")
 _TERMINAL_CODES: Final = (*range(3500, 4000), *range(4500, 5000), 1002, 1003, 1007, 1008, 1009)
+# A browser may sign in again; there is nobody here who could.
+_UNAUTHENTICATED: Final = 3000
 # A gateway of the first generation acknowledges nothing.
 _LONGEST_WITHOUT_ACK: Final = 10.0
 _CONNECT_SECONDS: Final = 10.0
@@ -60,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = _EPILOG
     parser.add_argument("--url", default="ws://127.0.0.1:8080/ws", help="The gateway's WebSocket.")
+    credential.add_argument(parser)
     parser.add_argument("--user", default="", help="Who answers; for questions to a user.")
     parser.add_argument("--group", action="append", default=[], help="A group of theirs; repeat.")
     parser.add_argument("--once", action="store_true", help="End after the first answer.")
@@ -75,6 +81,12 @@ def main(options: argparse.Namespace) -> int:
     connect = {"type": "connect", "frontend_id": frontend_id, "groups": options.group}
     if options.user:
         connect["user"] = options.user
+    try:
+        token = credential.credential(options)
+    except credential.CredentialFileError as error:
+        return _complain(str(error))
+    if token:
+        connect["token"] = token
     terminal = _Terminal(options.url, connect, inbox, once=options.once)
     try:
         trio.run(terminal.run)
@@ -118,6 +130,8 @@ class _Terminal:
         self._connection: WebSocketConnection | None = None
         self._welcomed = False
         self._pause = _FIRST_PAUSE
+        # What a gateway that restarts or is too full said of when to come back, in seconds.
+        self._told_pause: float | None = None
         # The question whose answer waits for its acknowledgement.
         self._unacknowledged = ""
         # Set, and replaced, whenever the gateway said something, came or went.
@@ -140,6 +154,8 @@ class _Terminal:
             self._inbox.forget()
             self._spread_news()
             wait = self._pause * secrets.randbelow(1000) / 1000
+            if self._told_pause is not None:
+                wait, self._told_pause = self._told_pause, None
             _show(f"- {why}; trying again in {wait:.1f} s")
             await trio.sleep(wait)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -157,8 +173,13 @@ class _Terminal:
                 await self._listen(connection)
         except ConnectionClosed as closed:
             reason = closed.reason
-            if reason is not None and reason.code in _TERMINAL_CODES:
+            if reason is not None and reason.code in (*_TERMINAL_CODES, _UNAUTHENTICATED):
                 self.problem = f"the gateway said goodbye: {reason.reason or reason.code}"
+                if reason.code == _UNAUTHENTICATED and "token" not in self._connect:
+                    self.problem += f" (--token-file FILE, or {credential.VARIABLE})"
+            told = _RETRY_AFTER.search(reason.reason or "") if reason is not None else None
+            if told is not None:
+                self._told_pause = min(int(told[1]) / 1000, _LONGEST_PAUSE)
         except ConnectionRejected as rejected:
             if not self._welcomed:
                 self.problem = f"{self._url} lets nobody in: HTTP {rejected.status_code}"
@@ -181,7 +202,6 @@ class _Terminal:
         )
         self._connection = connection
         self._welcomed = True
-        self._pause = _FIRST_PAUSE
         self._spread_news()
         while True:
             with trio.move_on_after(self._heartbeat) as patience:
@@ -198,6 +218,10 @@ class _Terminal:
         about = frame.request_id
         if frame.type == "connect_ack" and frame.heartbeat_seconds:
             self._heartbeat = max(frame.heartbeat_seconds, _SHORTEST_HEARTBEAT)
+        if frame.type != "error":
+            self._pause = _FIRST_PAUSE
+        elif frame.retry_after > 0 and not about:
+            self._told_pause = min(frame.retry_after, _LONGEST_PAUSE)
         is_ack = frame.type == "response_ack" and about == self._unacknowledged
         if is_ack or (frame.type == "error" and about in ("", self._unacknowledged)):
             self._unacknowledged = ""

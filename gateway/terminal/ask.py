@@ -18,6 +18,7 @@ import httpx
 import msgspec
 import trio
 
+from gateway.terminal import credential
 from gateway.terminal.text import plain
 
 _REVISION: Final = "2026-07-28"
@@ -25,7 +26,9 @@ _META: Final = "io.modelcontextprotocol/"
 _STATUS: Final = {"answered": 0, "timed_out": 3, "rejected": 4, "cancelled": 4}
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
+_UNAUTHORIZED: Final = 401
 _KINDS: Final = ("user", "group", "frontend")
+_NOBODY: Final = ", 0 frontends online"
 _EPILOG: Final = """\
 The answer goes to standard output, everything else to standard error. Exit
 status: 0 answered, 1 failed, 3 nobody answered in time, 4 refused or cancelled.
@@ -76,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delivery", choices=("all", "one"), help="Ask everybody, or one by one.")
     parser.add_argument("--idempotency-key", metavar="KEY", help="Joins an earlier ask with it.")
     parser.add_argument("--json", action="store_true", help="Print the whole result as JSON.")
+    credential.add_argument(parser)
     parser.add_argument("--url", default="http://127.0.0.1:8081/mcp", help="The gateway's MCP.")
 
 
@@ -83,9 +87,10 @@ def main(options: argparse.Namespace) -> int:
     """Ask, and print what comes back. Returns the exit status."""
     progress = _Progress()
     try:
-        result = trio.run(_ask, options.url, _arguments(options), progress)
+        token = credential.credential(options)
+        result = trio.run(_ask, options.url, token, _arguments(options), progress)
         known = msgspec.convert(result, _Result)
-    except AskError as error:
+    except (AskError, credential.CredentialFileError) as error:
         return _complain(str(error), _FAILED)
     except msgspec.ValidationError as error:
         return _complain(f"this is no result of ask_user: {error}", _FAILED)
@@ -151,7 +156,7 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     return {"question": options.question} | {name: value for name, value in given.items() if value}
 
 
-async def _ask(url: str, arguments: dict[str, Any], progress: _Progress) -> Any:
+async def _ask(url: str, token: str, arguments: dict[str, Any], progress: _Progress) -> Any:
     message = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -174,6 +179,8 @@ async def _ask(url: str, arguments: dict[str, Any], progress: _Progress) -> Any:
         "Mcp-Method": "tools/call",
         "Mcp-Name": "ask_user",
     }
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     # The gateway gives a sign of life every 15 seconds; silence is a broken line.
     timeout = httpx.Timeout(10, read=60)
     try:
@@ -181,6 +188,11 @@ async def _ask(url: str, arguments: dict[str, Any], progress: _Progress) -> Any:
             httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
             client.stream("POST", url, content=json.dumps(message), headers=headers) as response,
         ):
+            if response.status_code == _UNAUTHORIZED and not token:
+                raise AskError(
+                    f"{url} wants a credential: name a file that has an API key or access token "
+                    f"by --token-file, or put it into {credential.VARIABLE}"
+                )
             return await _read(response, progress)
     except (httpx.ConnectError, httpx.ConnectTimeout):
         raise AskError(
@@ -203,7 +215,10 @@ async def _read(response: httpx.Response, progress: _Progress) -> Any:
                     return _result(message)
                 progress.show(message)
             raise AskError("the gateway ended the connection without an answer; ask again")
-        return _result(json.loads(await response.aread()))
+        body = json.loads(await response.aread())
+        if isinstance(body.get("error"), str):
+            raise AskError(f"{body['error']} (HTTP {response.status_code})")
+        return _result(body)
     except (ValueError, TypeError, KeyError, AttributeError):
         # Not JSON, or JSON of another shape than JSON-RPC's.
         raise AskError(f"{response.url} is no gateway: HTTP {response.status_code}") from None
@@ -247,6 +262,8 @@ class _Progress:
         if not isinstance(text, str) or text in ("", self._shown):
             return
         self._shown = text
+        if text.endswith(_NOBODY):
+            text += ": open the inbox"
         line = plain(text).replace("\n", " ")
         _tell(f"\r\x1b[2K{line}" if self._is_terminal else f"frontend-router: {line}\n")
 

@@ -65,6 +65,7 @@ class Frame(msgspec.Struct, rename={"asker": "from", "kind": "type"}):
     message: str = ""
     server_time: _Time | None = None
     heartbeat_seconds: float = 0.0
+    retry_after: float = 0.0
 
     @property
     def type(self) -> str:

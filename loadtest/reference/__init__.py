@@ -6,7 +6,6 @@ It builds and starts them. What they are compared by is `loadtest.compare`'s.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import shutil
 import subprocess
@@ -69,14 +68,7 @@ def serving(engine: str, cores: Cores, gogc: int = FAST) -> Iterator[Server]:
     Raises:
         ServerError: it does not listen.
     """
-    with contextlib.ExitStack() as stack:
-        # A program in Go has threads before anybody could move it, and they stay
-        # where they began: so it begins on its core.
-        _move_to(cores.server)
-        try:
-            target = stack.enter_context(server.other(_command(engine, gogc), cores.server))
-        finally:
-            _move_to(cores.load)
+    with server.other(_command(engine, gogc), cores.server) as target:
         yield target
 
 
@@ -88,8 +80,3 @@ def _command(engine: str, gogc: int) -> str:
     program = shlex.quote(str(_GO_SOURCES / "build" / "reference"))
     addresses = "-ws 127.0.0.1:{ws} -mcp 127.0.0.1:{mcp}"
     return f"env GOMAXPROCS=1 GOGC={gogc} {program} {addresses} -engine {engine}"
-
-
-def _move_to(core: int | None) -> None:
-    if core is not None:
-        os.sched_setaffinity(0, {core})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from tests.browser.keyring import Keyring
 from tests.browser.pages import LINE, PATIENCE, Page, console
 from tests.browser.peers import Agent
 from tests.live.process import GatewayProcess, running_gateway
@@ -27,6 +28,8 @@ _FLAGS = (
     "--disable-sync",
     "--disable-backgrounding-occluded-windows",
     "--window-size=1280,860",
+    # What fades in cannot be read yet, and what moves is not yet where it is clicked.
+    "--force-prefers-reduced-motion",
     # A name that somebody else's DNS lets point here.
     "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 )
@@ -45,6 +48,24 @@ def agent(gateway: GatewayProcess) -> Iterator[Agent]:
     caller = Agent(gateway)
     yield caller
     caller.leave()
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    """The API keys of `guarded`."""
+    return Keyring(tmp_path_factory.mktemp("keys") / "keys.json")
+
+
+@pytest.fixture(scope="session")
+def guarded(keyring: Keyring) -> Iterator[GatewayProcess]:
+    """A gateway where everybody has to say who they are; what ended is noticed soon."""
+    keyring.create("nobody")
+    flags = ("--auth-refresh-seconds", "0.1", "--auth-failures", "500", "--log-level", "debug")
+    with (
+        running_gateway(*LEAVE_AT_ONCE, "--auth-keys", str(keyring.path), *flags) as process,
+        keyring.read_by(process),
+    ):
+        yield process
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +91,8 @@ def page(chromium: Chrome) -> Iterator[Page]:
     """A fresh tab; afterwards the browser must have nothing to complain of."""
     first = chromium.current_window_handle
     console(chromium)
-    yield new_page(chromium)
+    # A tab: each window would have a frame of its own to paint.
+    yield new_page(chromium, "tab")
     complaints = console(chromium)
     for handle in chromium.window_handles:
         chromium.switch_to.window(handle)
@@ -84,13 +106,13 @@ def page(chromium: Chrome) -> Iterator[Page]:
 @pytest.fixture
 def other_page(page: Page) -> Page:
     """A second tab beside the first; the first one stays in front."""
-    other = new_page(page.driver)
+    other = new_page(page.driver, "window")
     page.come_to_front()
     return other
 
 
-def new_page(chromium: Chrome) -> Page:
-    """Open a window of its own, so that both are in sight, with a line that can be cut."""
-    chromium.switch_to.new_window("window")
+def new_page(chromium: Chrome, where: str) -> Page:
+    """Open a page with a line that can be cut; two that shall both be in sight need windows."""
+    chromium.switch_to.new_window(where)
     chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LINE})
     return Page(chromium)

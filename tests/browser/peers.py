@@ -15,9 +15,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Final, final
 
-from tests.live.process import GatewayProcess
+from tests.live.process import Ports
 
 _REVISION: Final = "2026-07-28"
+# A loaded machine is slow; nobody waits this long when all is well.
+_PATIENCE_SECONDS: Final = 60
 
 
 class RefusedError(Exception):
@@ -28,12 +30,13 @@ class RefusedError(Exception):
 class Agent:
     """A caller. What it asked and nobody settled is taken back in the end."""
 
-    def __init__(self, gateway: GatewayProcess) -> None:
+    def __init__(self, gateway: Ports, key: str = "") -> None:
         self._gateway = gateway
+        self._key = key
         self._ids = itertools.count(1)
         self._asked: list[str] = []
 
-    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """Call a tool and return its result, however long that takes."""
         meta = {
             "io.modelcontextprotocol/protocolVersion": _REVISION,
@@ -53,7 +56,11 @@ class Agent:
             "Mcp-Method": "tools/call",
             "Mcp-Name": tool,
         }
-        connection = http.client.HTTPConnection("127.0.0.1", self._gateway.mcp_port, timeout=60)
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._gateway.mcp_port, timeout=_PATIENCE_SECONDS
+        )
         with contextlib.closing(connection):
             connection.request("POST", "/mcp", json.dumps(body), headers)
             response = json.loads(connection.getresponse().read())
@@ -71,7 +78,9 @@ class Agent:
 
     def outcome(self, question_id: str) -> dict[str, Any]:
         """Return what became of a question, as soon as it is settled."""
-        result = self.call("collect_answer", question_id=question_id, wait_seconds=15)
+        result = self.call(
+            "collect_answer", question_id=question_id, wait_seconds=_PATIENCE_SECONDS / 2
+        )
         content: dict[str, Any] = result["structuredContent"]
         return content
 

@@ -88,4 +88,6 @@ def test_the_inbox_cannot_be_framed(gateway: GatewayProcess, page: Page) -> None
         page.driver.switch_to.frame(0)
         assert not page.all("#waiting")
         page.driver.switch_to.default_content()
-        assert any("frame-ancestors" in complaint for complaint in page.complaints())
+        page.wait(
+            lambda: any("frame-ancestors" in said for said in page.complaints()), "the refusal"
+        )

@@ -8,7 +8,7 @@ from gateway.dispatch import Dispatch
 from gateway.hub import Hub
 from gateway.offers import Offer
 from session.model import Audience, Delivery, Outcome, Question, State
-from tests.gateway.test_router import Tab
+from tests.gateway.routing import Tab
 
 _numbers = itertools.count()
 
@@ -101,8 +101,8 @@ def test_a_seen_question_stays() -> None:
     floor = Floor(2)
     shown = offer()
     floor.dispatch.show(shown, 0.0)
-    floor.dispatch.saw(floor.tabs[0], shown.question.id)
-    floor.dispatch.saw(floor.tabs[0], "another")
+    floor.dispatch.saw(floor.tabs[0], shown.question.id, 1.0)
+    floor.dispatch.saw(floor.tabs[0], "another", 1.0)
     floor.dispatch.pass_on_unseen(100.0)
     assert floor.tabs[0].told(shown.question) == ["offer"]
 

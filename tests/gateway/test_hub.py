@@ -1,5 +1,7 @@
 """Who is here, for whom a question is, and who is least busy."""
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ class Tab:
         self.frontend_id = frontend_id
         self.user = user
         self.groups = groups
+        self.tools: Mapping[str, str] = {}
 
 
 @pytest.fixture
@@ -84,6 +87,20 @@ def test_who_was_passed_over_is_not_asked_again(hub: Hub) -> None:
     assert hub.least_busy("a", Audience("user", "ann"), {tabs[0]}) is tabs[1]
     assert hub.least_busy("a", EVERYONE, set(tabs)) is None
     assert hub.least_busy("a", Audience("user", "ann"), set(tabs)) is None
+
+
+def test_a_call_is_for_the_connections_of_one_frontend_that_offer_its_tool(hub: Hub) -> None:
+    tabs = [Tab("acme", "a tab"), Tab("acme", "a tab"), Tab("acme", "another")]
+    for tab in tabs:
+        hub.attach(tab)
+    audience = Audience("tool", "shop.look a tab")
+    assert list(hub.matching("acme", audience)) == []
+    tabs[1].tools = tabs[2].tools = {"shop.look": "digest"}
+    assert list(hub.matching("acme", audience)) == [tabs[1]]
+    assert [hub.matches(tab, audience) for tab in tabs] == [False, True, False]
+    assert list(hub.matching("acme", Audience("tool", "shop.buy a tab"))) == []
+    assert list(hub.matching("acme", Audience("tool", "shop.look nobody"))) == []
+    assert list(hub.matching("other", audience)) == []
 
 
 class Crowd(RuleBasedStateMachine):

@@ -114,3 +114,26 @@ def test_what_was_configured_last_is_what_counts() -> None:
     logging.getLogger("library").error("heard too")
     assert before.getvalue() == ""
     assert [line["event"] for line in lines(after)] == ["heard", "heard too"]
+
+
+def test_being_out_of_descriptors_is_said_in_a_line_each_time() -> None:
+    """Trio says it of the monitoring port ten times a second, with where in its code it was."""
+    _, stream = machine("info")
+    full = OSError(24, "Too many open files")
+    logging.getLogger("trio.serve_listeners").error("accept returned", exc_info=full)
+    logging.getLogger("library").error("it broke", exc_info=full)
+    known, other = lines(stream)
+    assert (known["event"], "exception" in known) == ("accept returned", False)
+    assert "Too many open files" in other["exception"]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_an_error_is_told_without_what_local_variables_hold(stream: io.StringIO) -> None:
+    configure("info", stream)
+    token = "canary"
+    try:
+        int(token[:0])
+    except ValueError as error:
+        structlog.get_logger().error("job_failed", exc_info=error)
+    assert "Traceback" in stream.getvalue()
+    assert "canary" not in stream.getvalue()

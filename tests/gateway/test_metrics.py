@@ -35,6 +35,8 @@ CONTRACT = [
     ("frontend_router_worker_queue_depth", "gauge", set()),
     ("frontend_router_loop_lag_seconds", "gauge", set()),
     ("frontend_router_refused", "counter", {"reason"}),
+    ("frontend_router_audit_entries", "counter", {"result"}),
+    ("frontend_router_audit_waiting", "gauge", set()),
 ]
 
 
@@ -53,6 +55,7 @@ def used() -> Metrics:
     metrics.mcp_done("tools/call", "ask_user", "ok", 0.3)
     metrics.question_settled("answered", 12.0)
     metrics.refused.labels("queue_full").inc()
+    metrics.audited.labels("written").inc()
     metrics.gauge("channel_utilization_percent", lambda: {("workers",): 25.0})
     return metrics
 

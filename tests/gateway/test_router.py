@@ -1,100 +1,24 @@
-"""The question's way from caller to frontends and back, with the real store."""
+"""Questions, offers and answers, with a real store behind them."""
 
 import json
-from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
-from gateway.hub import Hub
-from gateway.ids import Ids
-from gateway.offers import Ask, Notification, Offer, Settings
-from gateway.router import Router
-from session import Found, MemoryBus, MemorySettings, MemoryStore
+from gateway.offers import Ask, Settings
+from session import Admission
 from session.errors import TooManyPendingError
 from session.model import (
     Audience,
     Choice,
     Delivery,
-    Outcome,
-    Presence,
     Principal,
     Question,
     State,
 )
-
-AGENT = Principal("acme", "agent")
-
-
-class Tab:
-    """A frontend that notes what it is told."""
-
-    def __init__(
-        self, name: str, *, tenant: str = "acme", user: str = "", groups: tuple[str, ...] = ()
-    ) -> None:
-        self.tenant = tenant
-        self.frontend_id = name
-        self.user = user
-        self.groups = groups
-        self.offers: dict[str, Offer] = {}
-        self.attached = False
-        self.presence = Presence(name, f"c-{name}", tenant, user, "", groups, 0.0, "here")
-        self.log: list[tuple[str, str]] = []
-
-    def offer(self, offer: Offer) -> None:
-        self.log.append(("offer", offer.question.id))
-
-    def withdraw(self, offer: Offer, reason: str, outcome: Outcome | None) -> None:
-        self.log.append((reason, offer.question.id))
-
-    def notify(self, notification: Notification) -> None:
-        self.log.append(("notify", notification.message))
-
-    def told(self, question: Question) -> list[str]:
-        return [what for what, question_id in self.log if question_id == question.id]
-
-
-class Caller:
-    """A waiter that notes the outcomes it hears."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    def settled(self, question: Question, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-
-class World:
-    """A router with everything real behind it, and a clock that the test sets."""
-
-    def __init__(self, settings: Settings | None = None, **limits: float) -> None:
-        self.now = 1_700_000_000.0
-        self.store = MemoryStore(MemorySettings(**limits), lambda: self.now)  # type: ignore[arg-type]
-        self.hub = Hub()
-        self.settled: list[str] = []
-        self.router = Router(
-            settings or Settings(),
-            store=self.store,
-            bus=MemoryBus(),
-            hub=self.hub,
-            ids=Ids(),
-            clock=lambda: self.now,
-            on_settled=lambda state, _seconds: self.settled.append(state),
-        )
-
-    async def tab(self, name: str, **more: Any) -> Tab:
-        tab = Tab(name, **more)
-        await self.router.attach(tab)
-        return tab
-
-    async def ask(self, text: str = "Which colour?", **more: Any) -> tuple[Question, Caller]:
-        caller = Caller()
-        asked = await self.router.ask(AGENT, Ask(text, **more), caller)
-        if asked.outcome is not None:
-            caller.outcomes.append(asked.outcome)
-        return asked.question, caller
+from tests.gateway.routing import AGENT, Caller, Tab, World
 
 
 @pytest.fixture
@@ -160,18 +84,6 @@ async def test_only_its_audience_sees_and_answers_a_question(
             ack = await world.router.answer(tab, question.id, answer="mine")
             assert ack.status == "unknown"
     assert caller.outcomes == []
-
-
-async def test_another_tenant_sees_nothing_of_it(world: World) -> None:
-    stranger = await world.tab("x", tenant="other")
-    question, _ = await world.ask()
-    outsider = Principal("other", "agent")
-    assert stranger.log == []
-    assert (await world.router.answer(stranger, question.id, answer="a")).status == "unknown"
-    assert (await world.router.reject(stranger, question.id, "no")).status == "unknown"
-    assert await world.router.collect(outsider, question.id, None) is None
-    assert await world.router.cancel(outsider, question.id, "mine", "x") is None
-    assert list(await world.router.frontends(Principal("acme", "agent"))) == []
 
 
 async def test_another_subject_cannot_collect_or_cancel(world: World) -> None:
@@ -242,86 +154,84 @@ async def test_what_only_a_leaving_frontend_had_goes_to_the_next(world: World) -
     assert len(caller.outcomes) == 1
 
 
+async def test_a_question_is_asked_once_it_is_stored_though_the_store_goes_away_then(
+    autojump_clock: MockClock,
+) -> None:
+    """Its caller would ask it a second time; whoever it is for is shown it later."""
+    world = World(shared=True)
+    tab = Tab("1")
+    admit = world.store.admit
+
+    async def admit_while_somebody_comes(question: Question, **more: bool) -> Admission:
+        admission = await admit(question, **more)
+        world.hub.attach(tab)
+        tab.attached = True
+        world.served.away = {"hold"}
+        return admission
+
+    world.served.admit = admit_while_somebody_comes
+    question, caller = await world.ask(delivery=Delivery.ONE)
+    assert tab.log == []
+    world.served.away = set()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert tab.told(question) == ["offer"]
+    await world.router.answer(tab, question.id, answer="blue")
+    assert [outcome.answer for outcome in caller.outcomes] == ["blue"]
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+async def test_a_question_that_the_store_lost_is_put_back_by_its_answer(delivery: Delivery) -> None:
+    world = World(shared=True)
+    tab = await world.tab("1")
+    question, caller = await world.ask(delivery=delivery, idempotency_key="k")
+    world.served.lose_everything()
+    assert (await world.router.answer(tab, question.id, answer="blue")).status == "accepted"
+    assert [outcome.answer for outcome in caller.outcomes] == ["blue"]
+    found = await world.served.find("acme", question.id)
+    assert found is not None
+    assert found.outcome.answer == "blue"
+
+
+async def test_a_question_that_is_lost_and_late_or_has_no_room_is_not_put_back() -> None:
+    world = World(shared=True)
+    tab = await world.tab("1")
+    late, _ = await world.ask(timeout=10)
+    crowded, _ = await world.ask(timeout=100)
+    world.now += 50
+    world.served.lose_everything(pending=1)
+    assert (await world.router.answer(tab, late.id, answer="blue")).status == "unknown"
+    await world.ask("another")
+    assert (await world.router.answer(tab, crowded.id, answer="blue")).status == "unknown"
+
+
+async def test_an_answer_that_is_no_longer_kept_is_not_given_twice() -> None:
+    """What is in memory is not lost: what is not there has ended."""
+    world = World(answers=1)
+    tab, other = await world.tab("1"), await world.tab("2")
+    question, _ = await world.ask()
+    offer = other.offers[question.id]
+    await world.router.answer(tab, question.id, answer="blue")
+    await world.router.answer(tab, (await world.ask())[0].id, answer="blue")
+    other.offers[question.id] = offer
+    assert (await world.router.answer(other, question.id, answer="red")).status == "unknown"
+
+
 async def test_with_nobody_there_the_next_to_come_is_asked(world: World) -> None:
     question, _ = await world.ask(delivery=Delivery.ONE)
     first, second = await world.tab("1"), await world.tab("2")
     assert (first.told(question), second.told(question)) == (["offer"], [])
 
 
-async def test_an_unseen_question_is_passed_on_and_a_seen_one_stays(
-    world: World, autojump_clock: MockClock
-) -> None:
-    tabs = [await world.tab(str(number)) for number in range(2)]
-    unseen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
-    seen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
-    world.router.saw(tabs[1], seen.id)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.router.run)
-        await sweep(world, 31)
-        assert tabs[0].told(unseen) == ["offer", "reassigned"]
-        assert tabs[1].told(unseen) == ["offer"]
-        assert tabs[1].told(seen) == ["offer"]
-        assert (
-            await world.router.answer(tabs[0], unseen.id, answer="late but first")
-        ).status == "accepted"
-        nursery.cancel_scope.cancel()
-
-
-async def test_an_unseen_question_comes_round_again(
-    world: World, autojump_clock: MockClock
-) -> None:
-    tabs = [await world.tab(str(number)) for number in range(2)]
-    question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.router.run)
-        for _ in range(2):
-            await sweep(world, 31)
-        assert tabs[0].told(question) == ["offer", "reassigned", "offer"]
-        nursery.cancel_scope.cancel()
-
-
-async def test_a_lonely_frontend_keeps_what_it_has_not_seen(
-    world: World, autojump_clock: MockClock
-) -> None:
-    tab = await world.tab("1")
-    question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.router.run)
-        await sweep(world, 100)
-        assert tab.told(question) == ["offer"]
-        nursery.cancel_scope.cancel()
-
-
-async def sweep(world: World, seconds: float) -> None:
-    """Let time pass and the sweep see it; Trio's own time is the test's as well."""
-    world.now += seconds
-    await trio.sleep(1)
-
-
-async def test_a_question_times_out_and_everybody_hears(
-    world: World, autojump_clock: MockClock
-) -> None:
-    tab = await world.tab("1")
-    question, caller = await world.ask(timeout=10)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(world.router.run)
-        await sweep(world, 9)
-        assert caller.outcomes == []
-        await sweep(world, 2)
-        nursery.cancel_scope.cancel()
-    assert [o.state for o in caller.outcomes] == [State.TIMED_OUT]
-    assert tab.told(question) == ["offer", "timed_out"]
-    assert (await world.router.answer(tab, question.id, answer="late")).status == "too_late"
-    assert world.router.statistics().offers == 0
-
-
 @pytest.mark.parametrize(
-    ("timeout", "seconds"), [(None, 300), (7, 7), (0, 0), (-5, 0), (1e12, 86_400)]
+    ("wanted", "seconds"), [(None, 300), (7, 7), (0, 0), (-5, 0), (1e12, 86_400)]
 )
-def test_a_timeout_is_kept_within_its_bounds(
-    world: World, timeout: float | None, seconds: float
+async def test_a_timeout_is_kept_within_its_bounds(
+    world: World, wanted: float | None, seconds: float
 ) -> None:
-    question = world.router._question(AGENT, Ask("?", timeout))
+    question, _ = await world.ask("?", timeout=wanted)
     assert question.deadline - question.created_at == seconds
 
 
@@ -341,10 +251,21 @@ async def test_the_caller_chooses_to_fail_when_nobody_is_there(world: World) -> 
     assert question.id
 
 
-async def test_the_caller_is_told_how_many_are_online(world: World) -> None:
-    for number in range(3):
-        await world.tab(str(number))
-    assert await world.router.online(AGENT.tenant) == 3
+async def test_the_fields_of_a_form_count_as_its_answer_does_whatever_text_comes_with_them() -> (
+    None
+):
+    world = World(Settings(answer_bytes=1024))
+    tab = await world.tab("1")
+    question, caller = await world.ask(schema={"type": "object"})
+    for answer, size in (("x" * 1025, 2), ("short", 1025)):
+        ack = await world.router.answer(tab, question.id, answer=answer, content={}, size=size)
+        assert (ack.status, ack.message) == (
+            "invalid",
+            "The answer is longer than 1024 characters.",
+        )
+    assert caller.outcomes == []
+    ack = await world.router.answer(tab, question.id, answer="", content={}, size=1024)
+    assert ack.status == "accepted"
 
 
 async def test_the_same_key_joins_the_open_question_and_finds_the_answer(world: World) -> None:
@@ -405,37 +326,6 @@ async def test_caps_refuse_before_anybody_is_asked() -> None:
     with pytest.raises(TooManyPendingError):
         await world.ask()
     assert len(tab.log) == 2
-
-
-async def test_a_draft_comes_back_to_its_frontend(world: World) -> None:
-    tab = await world.tab("1")
-    question, _ = await world.ask()
-    await world.router.save_draft(tab, question.id, "blu")
-    (draft,) = await world.store.drafts("acme", "1")
-    assert draft.text == "blu"
-
-
-async def test_a_notification_reaches_its_audience_once(world: World) -> None:
-    tabs = [await world.tab("1", user="ann"), await world.tab("2", user="bob")]
-    told = await world.router.notify(AGENT, Notification("hello", audience=Audience("user", "ann")))
-    assert told == 1
-    assert [tab.log for tab in tabs] == [[("notify", "hello")], []]
-
-
-async def test_those_who_wait_are_told_when_the_process_goes_away(world: World) -> None:
-    await world.tab("1")
-    _, caller = await world.ask()
-    asked = await world.router.ask(AGENT, Ask("nobody waits"), None)
-    with trio.move_on_after(0.05):
-        await world.router.wait_until_nobody_waits()
-    assert caller.outcomes == []
-    await world.router.tell_waiters_to_come_back()
-    assert "ask again" in caller.outcomes[0].reason
-    assert (await world.store.find("acme", asked.question.id)) == Found(asked.question, None)
-    await world.router.wait_until_nobody_waits()
-    world.router.draining = True
-    with pytest.raises(InvalidAskError, match="shutting down"):
-        await world.ask()
 
 
 async def test_everything_returns_to_baseline(world: World) -> None:

@@ -158,11 +158,33 @@ def test_a_pod_beside_a_service_of_our_name_starts() -> None:
     )
 
 
-def test_a_store_that_is_not_there_is_refused_without_its_password() -> None:
-    complaint = refusal({"store": "redis://:hunter2@10.0.0.1:6379"})
-    assert complaint.startswith("--store redis://... is not served by this version")
+@pytest.mark.parametrize(
+    "store",
+    ["hunter2", "mysql://u:hunter2@h", "redis://u:hunter2@a:1,b:2", "redis+cluster://:hunter2@a/3"],
+)
+def test_a_store_that_cannot_be_is_refused_without_its_password(store: str) -> None:
+    complaint = refusal({"store": store})
+    assert complaint.startswith("--store: ")
+    assert "redis" in complaint or "cluster" in complaint
     assert "hunter2" not in complaint
-    assert "hunter2" not in refusal({"store": "hunter2"})
+
+
+def test_a_password_comes_by_the_environment_or_a_file_and_never_by_a_flag() -> None:
+    url = "redis://gateway:hunter2@localhost"
+    complaint = refusal({"store": url})
+    assert complaint.startswith("--store has a password in it")
+    assert "FRONTEND_ROUTER_STORE" in complaint
+    assert "hunter2" not in complaint
+    settings = load({}, {"FRONTEND_ROUTER_STORE": url})
+    assert ("--store", "redis://gateway@localhost:6379/0") in changed(settings)
+    user: dict[str, str | None] = {"store": "redis://gateway@localhost"}
+    assert refusal(user).startswith("--store names the user gateway and no password")
+    load(user | {"redis_password_file": "redis.secret"}, {})
+
+
+def test_several_processes_need_a_store_they_can_share() -> None:
+    assert "--workers 4 needs a store that processes can share" in refusal({"workers": "4"})
+    assert load({"workers": "4", "store": "redis://localhost"}, {}).workers == 4
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -174,8 +196,9 @@ def test_loopback_needs_no_credentials(host: str) -> None:
 def test_another_address_is_refused_with_a_way_on(host: str) -> None:
     complaint = refusal({"host": host})
     assert complaint.startswith(f"--host {host} would let everybody who reaches it ask and answer")
-    assert "SSH tunnel" in complaint
-    assert "reverse proxy" in complaint
+    for way in ("frontend-router key create", "--auth-jwks", "SSH tunnel"):
+        assert way in complaint
+    load({"host": host, "auth_keys": "keys.json"}, {})
 
 
 @pytest.mark.parametrize("host", ["", "example.org", "[::1]", "127.0.0.1:80"])
@@ -192,7 +215,7 @@ def test_two_ports_cannot_be_one_but_several_may_be_any() -> None:
 
 
 def test_values_that_do_not_go_together_are_refused_by_their_part() -> None:
-    complaint = refusal({"workers_minimum": "10", "workers_maximum": "2"})
+    complaint = refusal({"nursery_minimum": "10", "nursery_maximum": "2"})
     assert "minimum (10) must not exceed maximum (2)" in complaint
 
 
@@ -210,7 +233,15 @@ def test_what_a_flag_is_given_arrives() -> None:
     add_arguments(parser)
     for name in names():
         if name.kind in (int, float) and not name.field.endswith("_port"):
-            flags = vars(parser.parse_args([name.flag, str(name.default + 1)]))
+            shared = ["--store", "redis://localhost"]
+            flags = vars(parser.parse_args([name.flag, str(name.default + 1), *shared]))
             settings: Any = load(flags, {})
             part = getattr(settings, name.part) if name.part else settings
             assert getattr(part, name.field) == name.default + 1
+
+
+def test_an_audit_record_in_a_store_that_nobody_can_read_is_refused() -> None:
+    said = refusal({"audit_to": "store"})
+    assert "with --store memory:// the audit record is the log: --audit-to log" in said
+    kept = load({"audit_to": "both", "store": "redis://127.0.0.1/0"}, {})
+    assert kept.audit.to == "both"

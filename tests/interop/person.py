@@ -16,11 +16,11 @@ class Person:
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
 
-    async def frame(self, kind: str) -> dict[str, Any]:
-        """Return the next frame of a type; others are passed over."""
+    async def frame(self, *kinds: str) -> dict[str, Any]:
+        """Return the next frame of a type, or of some; others are passed over."""
         while True:
             frame: dict[str, Any] = json.loads(await self._connection.get_message())
-            if frame["type"] == kind:
+            if frame["type"] in kinds:
                 return frame
 
     async def question(self) -> dict[str, Any]:

@@ -38,6 +38,10 @@ class Relay:
         while words not in self._carried:
             await self._changed.wait()
 
+    def turn_to(self, target: int) -> None:
+        """Carry new connections to another port; those there are stay."""
+        self._target = target
+
     def cut(self) -> None:
         """Break every connection that is open now; new ones can be made."""
         for line in self._lines:

@@ -6,6 +6,7 @@ are the current client and two earlier ones; v0.32 is what the Go server was bui
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -13,12 +14,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import trio
 
+from gateway.codec import CODINGS, decoded, encoded
+from session import codec, dictionary
+from tests.interop.go_programs import ask, gorilla
 from tests.interop.person import person_at
+from tests.live.metrics import counted
 from tests.live.process import GatewayProcess, running_gateway
 
 pytestmark = [
@@ -28,12 +33,8 @@ pytestmark = [
         reason="Go is not installed: interop with Go programs is not shown",
     ),
 ]
-SOURCES = Path(__file__).parent / "go"
-EARLIER = SOURCES / "ask_mcpgo_earlier"
 # Nobody waits this long when all is well.
-PATIENCE = 30
-# Compiling takes its time when nothing of it is cached yet.
-BUILD_SECONDS = 300
+PATIENCE = 60
 
 
 class Asker(NamedTuple):
@@ -61,66 +62,6 @@ EVERY_ASKER = pytest.mark.parametrize(
 )
 
 
-class Answered(NamedTuple):
-    """What an asking program printed."""
-
-    version: str
-    text: str
-    is_error: bool
-    structured: dict[str, Any]
-
-
-class GoFrontend:
-    """A running `frontend_gorilla`."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self._process = process
-        self._unread = b""
-
-    async def frame(self, kind: str) -> dict[str, Any]:
-        """Return the next frame of this type that it got; every frame must have one."""
-        while True:
-            frame: dict[str, Any] = json.loads(await self._line())
-            if frame["type"] == kind:
-                return frame
-
-    async def leave(self) -> dict[str, Any]:
-        """Let it say `disconnect`; return how its connection was closed."""
-        assert self._process.stdin is not None
-        await self._process.stdin.aclose()
-        return await self.frame("closed")
-
-    async def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        while b"\n" not in self._unread:
-            data = await self._process.stdout.receive_some()
-            assert data, "the frontend ended"
-            self._unread += data
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the Go programs; return where they are."""
-    directory = tmp_path_factory.mktemp("go")
-    _build(SOURCES, "-o", f"{directory}/", "./...")
-    _build(EARLIER, "-o", f"{directory}/ask_mcpgo_v0.32", ".")
-    _build(EARLIER, "-modfile", "v0.58.mod", "-o", f"{directory}/ask_mcpgo_v0.58", ".")
-    return directory
-
-
-def _build(module: Path, *arguments: str) -> None:
-    built = subprocess.run(
-        ["go", "build", *arguments],
-        cwd=module,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-    )
-    assert built.returncode == 0, built.stderr
-
-
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[GatewayProcess]:
     """A gateway as it is by default, but quick to leave."""
@@ -130,42 +71,9 @@ def gateway() -> Iterator[GatewayProcess]:
         yield process
 
 
-async def _ask(
-    program: Path, gateway: GatewayProcess, question: str, version: str = "", **flags: str
-) -> Answered:
-    url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
-    given = {"url": url, "question": question, "version": version, **flags}
-    command = [str(program), *(f"-{name}={value}" for name, value in given.items())]
-    done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return Answered(**json.loads(done.stdout))
-
-
-@asynccontextmanager
-async def _gorilla(
-    programs: Path, gateway: GatewayProcess, **flags: str
-) -> AsyncIterator[GoFrontend]:
-    given = {"url": f"ws://127.0.0.1:{gateway.ws_port}/ws", **flags}
-    command = [
-        str(programs / "frontend_gorilla"),
-        *(f"-{name}={value}" for name, value in given.items()),
-    ]
-    process = await trio.lowlevel.open_process(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        frontend = GoFrontend(process)
-        await frontend.frame("dialled")
-        yield frontend
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
 @asynccontextmanager
 async def _gorilla_that_connects(programs: Path, gateway: GatewayProcess) -> AsyncIterator[None]:
-    async with _gorilla(programs, gateway, answer="Blue") as frontend:
+    async with gorilla(programs, gateway, answer="Blue") as frontend:
         assert (await frontend.frame("connect_ack"))["status"] == "connected"
         yield
 
@@ -174,7 +82,7 @@ async def _gorilla_that_connects(programs: Path, gateway: GatewayProcess) -> Asy
 async def _gorilla_that_never_connects(
     programs: Path, gateway: GatewayProcess
 ) -> AsyncIterator[None]:
-    async with _gorilla(programs, gateway, answer="Blue", connect="false"):
+    async with gorilla(programs, gateway, answer="Blue", connect="false"):
         yield
 
 
@@ -205,7 +113,7 @@ async def test_a_go_program_asks_and_any_frontend_answers(
 ) -> None:
     with trio.fail_after(PATIENCE):
         async with answering(programs, gateway):
-            answered = await _ask(
+            answered = await ask(
                 programs / asker.program, gateway, "Which <colour>?", asker.version
             )
         assert answered.version == asker.spoken
@@ -222,8 +130,8 @@ async def test_a_go_program_waits_for_a_person_who_thinks(
 ) -> None:
     """Longer than what is answered with JSON: the answer comes as the end of a stream."""
     with trio.fail_after(PATIENCE):
-        async with _gorilla(programs, gateway, answer="in the \u00e9nd", delay="300ms"):
-            answered = await _ask(
+        async with gorilla(programs, gateway, answer="in the \u00e9nd", delay="300ms"):
+            answered = await ask(
                 programs / asker.program, gateway, "How does it end?", asker.version
             )
         assert (answered.version, answered.text) == (asker.spoken, "in the \u00e9nd")
@@ -236,7 +144,7 @@ async def test_the_timeout_that_a_go_program_sets_is_honoured(
 ) -> None:
     with trio.fail_after(PATIENCE):
         begun = trio.current_time()
-        answered = await _ask(
+        answered = await ask(
             programs / asker.program, gateway, "Anybody?", asker.version, timeout="0.4"
         )
         assert trio.current_time() - begun >= 0.4
@@ -250,12 +158,12 @@ async def test_every_go_frontend_is_shown_every_question_and_the_first_answer_wi
 ) -> None:
     with trio.fail_after(PATIENCE):
         async with (
-            _gorilla(programs, gateway, answer="early") as quick,
-            _gorilla(programs, gateway, answer="late", delay="300ms") as slow,
+            gorilla(programs, gateway, answer="early") as quick,
+            gorilla(programs, gateway, answer="late", delay="3s") as slow,
         ):
             for frontend in (quick, slow):
                 await frontend.frame("connect_ack")
-            answered = await _ask(programs / "ask_gosdk", gateway, "Who is first?")
+            answered = await ask(programs / "ask_gosdk", gateway, "Who is first?")
             assert answered.text == "early"
             question = await slow.frame("ask_user")
             assert question == {**question, "question": "Who is first?"}
@@ -269,7 +177,7 @@ async def test_a_go_frontend_that_says_disconnect_is_closed_cleanly(
     programs: Path, gateway: GatewayProcess
 ) -> None:
     with trio.fail_after(PATIENCE):
-        async with _gorilla(programs, gateway) as frontend:
+        async with gorilla(programs, gateway) as frontend:
             await frontend.frame("connect_ack")
             assert (await frontend.leave())["code"] == 1000
 
@@ -280,17 +188,92 @@ async def test_many_go_programs_at_once_each_get_their_own_answer(
     """All of them use the same JSON-RPC ids."""
     answers: dict[str, str] = {}
 
-    async def ask(question: str) -> None:
+    async def ask_one(question: str) -> None:
         program = programs / ("ask_gosdk" if int(question) % 2 else "ask_mcpgo")
-        answers[question] = (await _ask(program, gateway, question)).text
+        answers[question] = (await ask(program, gateway, question)).text
 
     with trio.fail_after(PATIENCE):
         async with person_at(gateway.ws_port) as person, trio.open_nursery() as nursery:
             for number in range(8):
-                nursery.start_soon(partial(ask, str(number)))
+                nursery.start_soon(partial(ask_one, str(number)))
             for _ in range(8):
                 question = await person.question()
                 answer = f"answer to {question['question']}"
                 request_id = question["request_id"]
                 await person.say(type="user_response", request_id=request_id, answer=answer)
     assert answers == {str(number): f"answer to {number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("program", ["frontend_gorilla", "frontend_coder"])
+async def test_a_go_frontend_reads_and_writes_what_is_compressed(
+    programs: Path, gateway: GatewayProcess, program: str
+) -> None:
+    question, answer = ("Shall it go out? " * 200, "When the lock is gone. " * 200)
+    flags = {"answer": answer} | ({"compress": "true"} if program == "frontend_gorilla" else {})
+    with trio.fail_after(PATIENCE):
+        async with gorilla(programs, gateway, program, **flags) as frontend:
+            answered = await ask(programs / "ask_gosdk", gateway, question)
+            assert (await frontend.frame("ask_user"))["question"] == question
+        assert answered.text == answer
+
+
+def test_go_reads_our_frames_and_we_read_those_of_go(programs: Path) -> None:
+    texts = [b"", b"short", b'{"question":"Which?"}' * 5000, bytes(range(256)) * 4096]
+    for coding in CODINGS:
+        name = coding.decode()
+        packed = [encoded(text, coding) for text in texts]
+        assert _through_go(programs, "decode", name, packed) == texts
+        theirs = _through_go(programs, "encode", name, texts)
+        assert [decoded(data, coding, 1 << 20) for data in theirs] == texts
+
+
+def test_go_reads_our_frames_with_the_dictionary_and_we_read_those_of_go(
+    programs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "dictionary"
+    path.write_bytes(dictionary.KNOWN[dictionary.CURRENT])
+    texts = [b"", b"short", b'{"type":"ask_user","question":"Which?"}', b"{}," * 100_000]
+    texts += [bytes(range(256)) * 40, json.dumps({"type": "connect_ack"}).encode()]
+    ours = [dictionary.packed(text) for text in texts]
+    assert _through_go(programs, "decode", "zstd", ours, path) == texts
+    theirs = _through_go(programs, "encode", "zstd", texts, path)
+    assert all(codec.names_dictionary(data) for data in theirs[1:])
+    assert [dictionary.unpacked(data, 1 << 20) for data in theirs] == texts
+    # What was made without it is read all the same.
+    plain = _through_go(programs, "encode", "zstd", texts)
+    assert [dictionary.unpacked(data, 1 << 20) for data in plain] == texts
+
+
+async def test_a_go_frontend_fetches_the_dictionary_and_uses_it_both_ways(
+    programs: Path, gateway: GatewayProcess
+) -> None:
+    coded = "frontend_router_coded_bytes_total"
+    labels = {"coding": "zstd-dictionary", "form": "coded"}
+    with trio.fail_after(PATIENCE):
+        async with gorilla(programs, gateway, "frontend_zstd", answer="Blue") as frontend:
+            # The first one told it where the dictionary is.
+            assert (await frontend.frame("connect_ack"))["dictionary"]["used"]
+            before = [counted(gateway, coded, direction=each, **labels) for each in ("in", "out")]
+            answered = await ask(programs / "ask_gosdk", gateway, "Which colour?")
+            assert answered.text == "Blue"
+            question = await frontend.frame("ask_user")
+            assert question["question"] == "Which colour?"
+            after = [counted(gateway, coded, direction=each, **labels) for each in ("in", "out")]
+    came, went = (late - early for late, early in zip(after, before, strict=True))
+    assert came > 0
+    # The question, and the acknowledgement of its answer.
+    assert 0 < went < len(json.dumps(question)) / 2
+
+
+def _through_go(
+    programs: Path, direction: str, coding: str, data: list[bytes], *dictionaries: Path
+) -> list[bytes]:
+    lines = (f"{direction} {coding} {base64.b64encode(each).decode()}\n" for each in data)
+    done = subprocess.run(
+        [str(programs / "codec"), *map(str, dictionaries)],
+        input="".join(lines).encode(),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return [base64.b64decode(line, validate=True) for line in done.stdout.splitlines()]

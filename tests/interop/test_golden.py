@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import gojson
+from session import gojson
 
 GOLDEN = Path(__file__).parent / "go" / "golden"
 

@@ -11,6 +11,14 @@ import trio
 
 MODERN = "2026-07-28"
 HANDSHAKE = "2025-11-25"
+#: Members of a modern request whose caller knows tasks.
+WITH_TASKS: dict[str, Any] = {
+    "_meta": {
+        "io.modelcontextprotocol/clientCapabilities": {
+            "extensions": {"io.modelcontextprotocol/tasks": {}}
+        }
+    }
+}
 
 
 class Response:
@@ -20,6 +28,7 @@ class Response:
         self._stream = stream
         self._received = received
         self._text = b""
+        self._ended = False
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -33,6 +42,15 @@ class Response:
             name.lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
+
+    async def rest(self) -> bytes:
+        """Read to its end, which may come later than what counts; return what came behind it."""
+        if self.headers.get("transfer-encoding") == "chunked":
+            while not self._ended:
+                await self._chunk()
+        elif "content-length" in self.headers:
+            self._received = self._received[len(await self.body()) :]
+        return self._received
 
     async def body(self) -> bytes:
         """Return a body that came by length."""
@@ -74,6 +92,7 @@ class Response:
         while len(self._received) < length + 2:
             await self._more()
         piece, self._received = self._received[:length], self._received[length + 2 :]
+        self._ended = not length
         return piece
 
     async def _more(self) -> None:
@@ -86,21 +105,30 @@ class Response:
 class Caller:
     """One connection of an agent, in one era; requests follow one another."""
 
-    def __init__(self, stream: trio.SocketStream, port: int, session: str) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, port: int, session: str, credential: str = ""
+    ) -> None:
         self.stream = stream
         self._port = port
         self.session = session
+        self.credential = credential
+        #: Who takes no event streams is always answered at once and whole.
+        self.accept = "application/json, text/event-stream"
+        self._last: Response | None = None
 
     async def send(self, method: str, params: dict[str, Any], request_id: Any = 1) -> None:
         """Send a request and do not wait for anything."""
         fields = {"Host": f"127.0.0.1:{self._port}", "Content-Type": "application/json"}
-        fields["Accept"] = "application/json, text/event-stream"
+        fields["Accept"] = self.accept
+        if self.credential:
+            fields["Authorization"] = f"Bearer {self.credential}"
         if self.session:
             fields |= {"Mcp-Session-Id": self.session, "MCP-Protocol-Version": HANDSHAKE}
         elif method != "initialize":
             fields |= {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
-            if "name" in params:
-                fields["Mcp-Name"] = params["name"]
+            named = [params[key] for key in ("name", "uri", "taskId") if key in params]
+            if named:
+                fields["Mcp-Name"] = named[0]
             meta = "io.modelcontextprotocol/"
             described = {f"{meta}protocolVersion": MODERN, f"{meta}clientCapabilities": {}}
             params = {**params, "_meta": {**described, **params.get("_meta", {})}}
@@ -111,8 +139,10 @@ class Caller:
         await self.stream.send_all(f"POST /mcp HTTP/1.1\r\n{lines}\r\n".encode() + body)
 
     async def response(self) -> Response:
-        """Return the next response, when its head is there."""
-        response = Response(self.stream, b"")
+        """Return the next response, when its head is there; the one before is over then."""
+        self._last = response = Response(
+            self.stream, await self._last.rest() if self._last else b""
+        )
         await response.read_head()
         return response
 
@@ -126,8 +156,10 @@ class Caller:
 
     async def resume(self, event_id: str) -> Response:
         """Ask for what came after an event of a stream that broke."""
+        shown = f"Authorization: Bearer {self.credential}\r\n" if self.credential else ""
         await self.stream.send_all(
             f"GET /mcp HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nAccept: text/event-stream\r\n"
+            f"{shown}"
             f"Mcp-Session-Id: {self.session}\r\nMCP-Protocol-Version: {HANDSHAKE}\r\n"
             f"Last-Event-ID: {event_id}\r\n\r\n".encode()
         )
@@ -135,22 +167,24 @@ class Caller:
 
 
 @asynccontextmanager
-async def caller_at(port: int, *, session: str = "") -> AsyncIterator[Caller]:
+async def caller_at(port: int, *, session: str = "", credential: str = "") -> AsyncIterator[Caller]:
     """Open a connection; without a session it speaks the modern revision."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     try:
-        yield Caller(stream, port, session)
+        yield Caller(stream, port, session, credential)
     finally:
         with trio.CancelScope(shield=True):
             await stream.aclose()
 
 
-async def open_session(port: int) -> str:
+async def open_session(
+    port: int, *, credential: str = "", capabilities: dict[str, Any] | None = None
+) -> str:
     """Shake hands; return the session's id."""
-    async with caller_at(port) as caller:
+    async with caller_at(port, credential=credential) as caller:
         introduction = {
             "protocolVersion": HANDSHAKE,
-            "capabilities": {},
+            "capabilities": capabilities or {},
             "clientInfo": {"name": "test", "version": "1"},
         }
         await caller.send("initialize", introduction)

@@ -15,11 +15,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 import trio
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from haproxy.redis_node import wait_until
 from tests.interop.person import Person, person_at
 from tests.live.caller import Caller, caller_at, open_session, text_of
 from tests.live.peer import websocket
@@ -28,8 +29,9 @@ from tests.live.process import GatewayProcess, running_gateway
 pytestmark = pytest.mark.slow
 
 # Nobody waits this long when all is well.
-PATIENCE = 60
+PATIENCE = 120
 ASK = {"name": "ask_user", "arguments": {"question": "?"}}
+LOOK = httpx.Client(trust_env=False)
 HELD = (
     "frontend_router_connections",
     "frontend_router_questions_open",
@@ -38,6 +40,8 @@ HELD = (
     "websocket_connections_active",
     "active_user_sessions",
     "frontend_router_workers_busy",
+    "frontend_router_tasks",
+    "frontend_router_workers",
 )
 
 
@@ -46,29 +50,49 @@ def gateway() -> Iterator[GatewayProcess]:
     """A gateway of this module's own: what it holds is compared before and after."""
     with running_gateway("--drain-settle-seconds", "0", "--drain-wait-seconds", "0.5") as process:
         yield process
+        LOOK.close()
 
 
-async def held(gateway: GatewayProcess) -> dict[str, float]:
-    """Return what the gateway holds, as its metrics say."""
-    url = f"http://127.0.0.1:{gateway.monitoring_port}/metrics"
-    async with httpx.AsyncClient(trust_env=False) as client:
-        text = (await client.get(url)).text
-    return {
+def held(gateway: GatewayProcess) -> dict[str, float]:
+    """Return what the gateway holds, as its metrics say; workers that idle are kept for a while."""
+    found = {
         family.name: family.samples[0].value
-        for family in text_string_to_metric_families(text)
+        for family in families_of(gateway)
         if family.name in HELD
     }
+    found["frontend_router_tasks"] -= found.pop("frontend_router_workers")
+    return found
+
+
+def families_of(gateway: GatewayProcess) -> list[Metric]:
+    """Return all metrics, always over one connection, as that has tasks of its own."""
+    url = f"http://127.0.0.1:{gateway.monitoring_port}/metrics"
+    return list(text_string_to_metric_families(LOOK.get(url).text))
+
+
+def seconds_of_calls(gateway: GatewayProcess) -> float:
+    """Return how long all calls of tools took so far, from the request to its reply."""
+    return sum(
+        sample.value
+        for family in families_of(gateway)
+        for sample in family.samples
+        if sample.name == "mcp_request_duration_seconds_sum"
+        and sample.labels["method"] == "tools/call"
+    )
 
 
 @pytest.fixture(autouse=True)
-async def back_to_baseline(gateway: GatewayProcess) -> AsyncIterator[None]:
+def back_to_baseline(gateway: GatewayProcess) -> Iterator[None]:
     """Whatever a test did, the gateway holds nothing more of it soon after."""
-    before = await held(gateway)
+    before = held(gateway)
     yield
-    with trio.fail_after(PATIENCE):
-        # The only way to hear of the last close is to look again.
-        while await held(gateway) != before:  # noqa: ASYNC110
-            await trio.sleep(0.02)
+
+    def left() -> str:
+        now = held(gateway)
+        return ", ".join(f"{each}: {now[each]:g}" for each in now if now[each] > before[each])
+
+    # The only way to hear of the last close is to look again.
+    wait_until(left, f"what was {before}", PATIENCE)
 
 
 async def ask(gateway: GatewayProcess, text: str, **more: Any) -> dict[str, Any]:
@@ -211,16 +235,25 @@ async def test_of_two_answers_at_once_one_is_accepted(gateway: GatewayProcess) -
 
 
 async def test_an_answer_after_the_deadline_is_told_so(gateway: GatewayProcess) -> None:
+    """It ends by its deadline and a second, from the ask to its reply, by the gateway's clock.
+
+    Or later, by as long as the gateway was kept from running meanwhile.
+    """
+    before = seconds_of_calls(gateway)
     with trio.fail_after(PATIENCE):
         async with person_at(gateway.ws_port) as person:
-            async with asking(gateway, "Quick?", timeout_seconds=1) as result:
+            async with asking(gateway, "Quick?", timeout_seconds=3) as result:
                 shown = await person.question()
-                started = trio.current_time()
                 outcome = await result.receive()
-                assert trio.current_time() - started < 2.5
             assert outcome["isError"]
             assert outcome["structuredContent"]["state"] == "timed_out"
             assert await person.answer(shown, "late") == "too_late"
+    stall = sum(
+        family.samples[0].value
+        for family in families_of(gateway)
+        if family.name == "frontend_router_loop_stall_seconds"
+    )
+    assert 3 <= seconds_of_calls(gateway) - before <= 4 + stall
 
 
 async def test_a_thousand_callers_who_all_use_id_1_get_their_own_answers(
@@ -248,7 +281,7 @@ async def test_a_thousand_callers_who_all_use_id_1_get_their_own_answers(
 async def test_a_frontend_that_stops_reading_delays_nobody_and_loses_nothing(
     gateway: GatewayProcess,
 ) -> None:
-    """It takes nothing of 40 MB of questions; when it comes back all of them are there."""
+    """It takes nothing of 40 MB of questions; the others are shown all of them."""
     large = "x" * 200_000
     with trio.fail_after(PATIENCE):
         deaf = websocket(gateway.ws_port)
@@ -261,10 +294,9 @@ async def test_a_frontend_that_stops_reading_delays_nobody_and_loses_nothing(
         async with person_at(gateway.ws_port, frontend_id="attentive") as person:
             shown = [await person.question() for _ in ids]
             assert [question["request_id"] for question in shown] == ids
-            started = trio.current_time()
+            # Each that waited for the deaf one to be given up would wait for many seconds.
             for question in shown:
                 assert await person.answer(question, "read") == "accepted"
-            assert trio.current_time() - started < 20
         deaf.sock.close()
         async with caller_at(gateway.mcp_port) as caller:
             for question_id in ids:
@@ -293,7 +325,7 @@ async def test_ten_thousand_questions_wait_and_are_all_answered(gateway: Gateway
         async with trio.open_nursery() as nursery:
             for start in range(20):
                 nursery.start_soon(ask_many, start)
-        assert (await held(gateway))["frontend_router_questions_open"] == count
+        assert held(gateway)["frontend_router_questions_open"] == count
         async with person_at(gateway.ws_port) as person, trio.open_nursery() as nursery:
             seen: set[str] = set()
 
@@ -357,7 +389,7 @@ async def test_a_killed_client_leaves_nothing_behind(gateway: GatewayProcess) ->
 async def test_sigterm_under_load_tells_everybody() -> None:
     """Who waits gets an answer or is told to ask again; frontends are told to come back."""
     with (
-        running_gateway("--drain-settle-seconds", "0.3", "--drain-wait-seconds", "1") as gateway,
+        running_gateway("--drain-settle-seconds", "2", "--drain-wait-seconds", "4") as gateway,
         trio.fail_after(PATIENCE),
     ):
         outcomes: list[dict[str, Any]] = []
@@ -386,17 +418,17 @@ async def test_sigterm_under_load_tells_everybody() -> None:
 
 
 async def test_a_second_sigterm_ends_at_once() -> None:
-    with running_gateway("--drain-settle-seconds", "30") as gateway, trio.fail_after(PATIENCE):
+    # Far longer than anybody waits here.
+    with running_gateway("--drain-settle-seconds", "600") as gateway, trio.fail_after(PATIENCE):
         gateway.process.send_signal(signal.SIGTERM)
         await trio.to_thread.run_sync(gateway.wait_for_event, "gateway_draining")
-        started = trio.current_time()
         gateway.process.send_signal(signal.SIGTERM)
         await trio.to_thread.run_sync(gateway.process.wait)
-        assert trio.current_time() - started < 5
 
 
 async def test_readiness_fails_before_anybody_is_refused() -> None:
-    with running_gateway("--drain-settle-seconds", "1") as gateway, trio.fail_after(PATIENCE):
+    # For longer than this takes; at its end the gateway is told once more, and goes at once.
+    with running_gateway("--drain-settle-seconds", "600") as gateway, trio.fail_after(PATIENCE):
         base = f"http://127.0.0.1:{gateway.monitoring_port}"
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.get(f"{base}/ready")).status_code == 200
@@ -411,7 +443,7 @@ async def test_readiness_fails_before_anybody_is_refused() -> None:
 
 
 async def test_memory_does_not_grow_with_what_has_passed() -> None:
-    """Rounds of questions over fresh connections: after the first, memory stays where it is."""
+    """Rounds of questions over fresh connections: after the first few, memory stays where it is."""
 
     async def ask_one(gateway: GatewayProcess, number: int) -> None:
         result = await ask(gateway, f"{number} " + "x" * 2000)
@@ -424,13 +456,13 @@ async def test_memory_does_not_grow_with_what_has_passed() -> None:
             shown = [await person.question() for _ in range(400)]
             for question in shown:
                 assert await person.answer(question, "noted") == "accepted"
-        return psutil.Process(gateway.process.pid).memory_info().rss
+        return gateway.resident_bytes()
 
     with (
         running_gateway("--drain-settle-seconds", "0", "--memory-answers", "100") as gateway,
         trio.fail_after(PATIENCE),
     ):
-        first = await round_of(gateway)
+        first = max([await round_of(gateway) for _ in range(3)])
         sizes = [await round_of(gateway) for _ in range(5)]
     # 400 questions of 2 KB kept in each round would be 4 MB more after five of them.
     assert max(sizes) - first < 2 * 1024 * 1024, (first, sizes)

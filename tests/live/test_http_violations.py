@@ -488,7 +488,8 @@ def test_trickling_does_not_extend_the_deadline(
     with Peer(port) as peer:
         peer.sock.settimeout(0.05)
         sent = 0
-        while sent < 100:
+        # Until long after the deadline: the gateway may be kept from running.
+        while sent < 600:
             peer.send(b"GET /health HTTP/1.1\r\nA: bcdefghijklmnop"[sent % 30 : sent % 30 + 1])
             sent += 1
             try:
@@ -496,8 +497,7 @@ def test_trickling_does_not_extend_the_deadline(
             except TimeoutError:
                 continue
             break
-        assert peer.received.startswith(b"HTTP/1.1 4")
-        assert sent < 50
+        assert peer.received.startswith(b"HTTP/1.1 408 ")
     assert_serves(port)
 
 

@@ -81,6 +81,12 @@ def test_the_log_says_whether_the_gateway_is_compiled(gateway_process: GatewayPr
     assert started["compiled"] is (TESTED[0] != sys.executable)
 
 
+def test_the_log_says_where_people_and_agents_connect(gateway_process: GatewayProcess) -> None:
+    (started,) = (each for each in gateway_process.events if each["event"] == "gateway_started")
+    assert started["inbox"] == f"http://127.0.0.1:{gateway_process.ws_port}/"
+    assert started["mcp"] == f"http://127.0.0.1:{gateway_process.mcp_port}/mcp"
+
+
 def test_a_question_and_its_answer_are_counted(gateway_process: GatewayProcess) -> None:
     before = samples(gateway_process.monitoring_port)
     with websocket(gateway_process.ws_port) as peer:
@@ -126,7 +132,8 @@ def test_monitoring_and_logs_tell_nothing_that_passed_through() -> None:
 
 
 def test_readiness_fails_first_when_the_gateway_goes_away() -> None:
-    with running_gateway("--drain-settle-seconds", "1") as gateway:
+    # For longer than this takes; at its end the gateway is told once more, and goes at once.
+    with running_gateway("--drain-settle-seconds", "600") as gateway:
         assert get(gateway.monitoring_port, "/ready").status == 200
         # A connection made before is still served while balancers take notice.
         with Peer(gateway.mcp_port) as early:

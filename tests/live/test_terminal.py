@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.live.process import GatewayProcess
+from tests.live.process import TESTED, GatewayProcess
 
 # Longer than anything takes when all is well.
 _PATIENCE_SECONDS: Final = 30
@@ -174,3 +176,23 @@ def test_asking_again_with_the_same_key_asks_people_once(desk: Desk) -> None:
     assert first.ended() == (0, "yes\n", "")
     assert desk.ask("Once?", *key).ended() == (0, "yes\n", "")
     assert inbox.ended() == (0, "", "")
+
+
+def test_what_a_terminal_is_shown_to_try_works_as_it_stands() -> None:
+    """It names the program by a path, where the shell would not find it."""
+    master, slave = os.openpty()
+    ports = ("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0")
+    with (
+        os.fdopen(master, encoding="utf-8", errors="replace") as screen,
+        subprocess.Popen([*TESTED, "serve", *ports], stdout=slave, stderr=slave) as process,
+    ):
+        os.close(slave)
+        try:
+            tried = next(line for line in screen if "Try it:" in line)
+        finally:
+            process.kill()
+    program, asks, _ = tried.partition("Try it:")[2].partition(' ask "Which colour?"')
+    assert asks
+    shown = [*shlex.split(program), "--version"]
+    said = subprocess.run(shown, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert said.stdout.startswith("frontend-router "), said

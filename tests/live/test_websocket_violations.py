@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from collections.abc import Sequence
 
 import pytest
 
+from tests.live.conftest import LEAVE_AT_ONCE
 from tests.live.peer import Peer, assert_serves, frame, upgrade_request, websocket
-from tests.live.process import GatewayProcess
+from tests.live.process import GatewayProcess, running_gateway
 
 pytestmark = pytest.mark.slow
 
@@ -162,15 +162,23 @@ def test_our_subprotocol_is_chosen_when_offered(
         assert chosen is None or b"sec-websocket-protocol: " + chosen in head
 
 
-def test_compression_is_not_agreed_to(gateway_process: GatewayProcess) -> None:
-    """Groups 12 and 13: what was not agreed to is a violation."""
+@pytest.mark.parametrize(
+    "offered",
+    [
+        b"",
+        b"Sec-WebSocket-Extensions: x-webkit-deflate-frame\r\n",
+        # It would bind us to a window smaller than ours.
+        b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=8\r\n",
+        b"Sec-WebSocket-Extensions: permessage-deflate; unheard_of\r\n",
+    ],
+)
+def test_compression_that_was_not_agreed_to_is_a_violation(
+    gateway_process: GatewayProcess, offered: bytes
+) -> None:
+    """Groups 12 and 13."""
     port = gateway_process.ws_port
     with Peer(port) as peer:
-        peer.send(
-            upgrade_request(
-                port, b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-            )
-        )
+        peer.send(upgrade_request(port, offered))
         peer.send(frame(TEXT, b"\xf2\x48\xcd\xc9\xc9\x07\x00", rsv=4))
         while b"\r\n\r\n" not in peer.received:
             assert peer._more()
@@ -504,9 +512,7 @@ def test_a_peer_that_does_not_answer_a_close_is_cut_off(impatient_gateway: Gatew
     with websocket(port) as peer:
         peer.send(frame(TEXT, b'{"type":"disconnect"}'))
         assert peer.close_code() == NORMAL
-        started = time.monotonic()
         assert peer.is_closed()
-        assert time.monotonic() - started < 3
     assert_serves(port)
 
 
@@ -521,9 +527,14 @@ def test_a_peer_that_is_silent_for_two_heartbeats_is_told_to_come_back(
     assert_serves(port)
 
 
-def test_a_peer_that_answers_pings_stays(impatient_gateway: GatewayProcess) -> None:
-    with websocket(impatient_gateway.ws_port) as peer:
-        for _ in range(4):
+def test_a_peer_that_answers_pings_stays() -> None:
+    # In a hurry, but not so much that a machine which stands still for a moment is a silent peer.
+    heartbeat = ("--frontends-heartbeat-seconds", "2")
+    with (
+        running_gateway(*LEAVE_AT_ONCE, *heartbeat) as gateway,
+        websocket(gateway.ws_port) as peer,
+    ):
+        for _ in range(3):
             ping = peer.frame()
             assert ping.first == 0x80 | PING
             peer.send(frame(PONG, ping.payload))
@@ -568,7 +579,8 @@ def test_a_message_that_never_ends_is_ended(impatient_gateway: GatewayProcess) -
         peer.sock.settimeout(0.05)
         peer.send(frame(TEXT, b"{", fin=False))
         code = None
-        for _ in range(100):
+        # Until long after the deadline: the gateway may be kept from running.
+        for _ in range(600):
             peer.send(frame(CONT, b" ", fin=False))
             try:
                 code = peer.frame().close_code or code
@@ -587,7 +599,8 @@ def test_half_a_frame_forever_is_ended(impatient_gateway: GatewayProcess) -> Non
         peer.sock.settimeout(0.05)
         data = frame(TEXT, response(size=1000))
         code = None
-        for at in range(100):
+        # Until long after the deadline: the gateway may be kept from running.
+        for at in range(600):
             peer.send(data[at : at + 1])
             try:
                 code = peer.frame().close_code or code

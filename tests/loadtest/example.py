@@ -60,7 +60,16 @@ def find_limit() -> Result:
     return result(
         scenario="find-limit",
         steps=[
-            Step(rate=rate, answered_rate=answered, p50=p50, p99=p99, failed=failed, held=held)
+            Step(
+                rate=rate,
+                answered_rate=answered,
+                p50=p50,
+                p99=p99,
+                failed=failed,
+                held=held,
+                client_cpu=rate / 16_000,
+                server_cpu=None if rate == 1_000 else answered / 5_500,
+            )
             for rate, answered, p50, p99, failed, held in (
                 (1_000.0, 1_000.0, 0.9, 2.0, 0, True),
                 (2_000.0, 2_000.0, 1.0, 2.6, 0, True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -41,7 +42,13 @@ def test_every_measure_has_its_line_and_no_answer_is_lost(
         "frames, each question to 100 frontends",
         "CPU, 20 idle frontends",
         "memory each, 20 idle frontends",
-        "start to ready, median of 6",
+        "tools/list",
+        "tools/call of list_frontends",
+        "memory each, 20 waiting callers",
+        "tools/list, 1000 tools of pages, CPU",
+        "tools/list, 1000 tools of pages, p50",
+        "start to ready, median of 10",
+        f"The gateway ran from source, on CPython {platform.python_version()}",
     ):
         assert line in printed
 

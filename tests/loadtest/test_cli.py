@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from gateway import cli as gateway_cli
 from loadtest import cli
 from loadtest.plans import Wishes
-from loadtest.result import Result, Step, Truth
+from loadtest.result import Result, Step, Truth, Verdict
 from loadtest.scenarios import Scenario
 from tests.loadtest.example import result
 from tests.loadtest.liar import lying_server
@@ -31,11 +33,14 @@ def test_a_scenario_is_changed_by_what_is_given() -> None:
     scenario, wishes = _chosen(
         *("baseline", "--users", "100", "--rate", "7", "--think", "exp:1s", "--duration", "2m"),
         *("--source", "127.0.0.2,127.0.0.3", "--timeout", "5s", "--reask", "--processes", "2"),
+        *("--deflate", "--gateway", "env -i 'a b'"),
     )
     assert (scenario.frontends, scenario.callers, scenario.rate) == (100, 50, 7)
     assert (scenario.think, scenario.duration) == ("exp:1s", 120)
     assert wishes.sources == ("127.0.0.2", "127.0.0.3")
     assert (wishes.timeout, wishes.reask, wishes.processes) == (5, True, 2)
+    assert wishes.deflate
+    assert wishes.gateway == ("env", "-i", "a b")
 
 
 def test_there_are_callers_enough_for_those_who_think() -> None:
@@ -57,12 +62,20 @@ def test_callers_without_a_rate_ask_as_soon_as_they_can() -> None:
         (["baseline", "--think", "soon"], "no think time"),
         (["baseline", "--frontends", "0"], "somebody has to be there"),
         (["baseline", "--callers", "0", "--rate", "1"], "somebody who asks"),
-        (["storm", "--driver", "trio-websocket"], "only answers"),
+        *(
+            ([name, "--driver", "trio-websocket"], f"nothing else: {name} needs the driver sel")
+            for name in ("storm", "slow", "messages")
+        ),
+        (["messages", "--deflate"], "--deflate is for frontends of the driver selector"),
+        (["baseline", "--deflate", "--driver", "trio-websocket"], "--deflate is for frontends"),
         (["baseline", "--rate", "0"], "invalid"),
         (["baseline", "--processes", "0"], "invalid"),
         (["baseline", "--users", "-1"], "invalid"),
         (["baseline", "--duration", "long"], "invalid"),
         (["baseline", "--target", "ws://here"], "two or three addresses"),
+        (["baseline", "--gateway", "/no/such"], "'/no/such' is no command that can be run"),
+        (["baseline", "--gateway", ""], "'' is no command that can be run"),
+        (["baseline", "--gateway", "'"], "is no command that can be run"),
         (["baseline", "--require", "p99 is good"], "p99 is good"),
         (["--compare", "/no/a", "/no/b"], "/no/a"),
     ],
@@ -93,19 +106,22 @@ def test_two_results_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("truth", "steps", "failed"),
+    ("truth", "steps", "held", "failed"),
     [
-        (Truth(asked=1, answered=1), 0, False),
-        (Truth(asked=1, refused={"no": 1}), 0, True),
-        (Truth(asked=1, refused={"no": 1}), 1, False),
-        (Truth(asked=1, crossed=1), 1, True),
+        (Truth(asked=1, answered=1), 0, True, False),
+        (Truth(asked=1, answered=1), 0, False, True),
+        (Truth(asked=1, refused={"no": 1}), 0, True, True),
+        (Truth(asked=1, refused={"no": 1}), 1, True, False),
+        (Truth(asked=1, refused={"no": 1}), 1, False, True),
+        (Truth(asked=1, crossed=1, refused={"no": 1}), 1, True, True),
     ],
 )
 def test_every_failure_is_one_but_a_refusal_that_was_provoked(
-    truth: Truth, steps: int, *, failed: bool
+    truth: Truth, steps: int, *, held: bool, failed: bool
 ) -> None:
     step = Step(rate=1, answered_rate=1, p50=1, p99=1, failed=0, held=True)
-    found = msgspec.structs.replace(result(), truth=truth, steps=[step] * steps, verdicts=[])
+    verdicts = [Verdict(requirement="limit>=9", found="x", held=held)]
+    found = msgspec.structs.replace(result(), truth=truth, steps=[step] * steps, verdicts=verdicts)
     assert cli.failed(found) is failed
 
 
@@ -143,6 +159,26 @@ def test_a_requirement_that_does_not_hold_makes_the_exit_status_1() -> None:
 
 
 @pytest.mark.slow
+def test_closed_ports_are_said_to_be_with_exit_status_2() -> None:
+    """And before that, every few seconds, how connecting goes."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    address = f"ws://127.0.0.1:{port},http://127.0.0.1:{port}/mcp"
+    ended = subprocess.run(
+        [sys.executable, "-m", "loadtest", "baseline", *LITTLE, "--target", address],
+        capture_output=True,
+        text=True,
+        timeout=100,  # those who let somebody in have 120
+    )
+    assert ended.returncode == 2, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("connecting 0 of 26, ")]
+    assert 1 <= len(lines) <= 3
+    assert all(line.endswith(": Connection refused") for line in lines)
+    assert f"stopped: nobody could connect to ws://127.0.0.1:{port} and " in ended.stderr
+    assert "attempts were refused: Connection refused" in ended.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", ["selector", "trio-websocket"])
 def test_ctrl_c_ends_the_load_and_reports_what_there_is(driver: str) -> None:
     command = [sys.executable, "-m", "loadtest", "soak", *LITTLE, "--duration", "1h"]
@@ -154,13 +190,34 @@ def test_ctrl_c_ends_the_load_and_reports_what_there_is(driver: str) -> None:
         for line in process.stderr:
             if line.startswith("processes:"):
                 break
-        # The first line of progress.
-        process.stderr.readline()
+        # The first line of progress, once everybody is connected.
+        while "/s" not in process.stderr.readline():
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         told, complaints = process.communicate(timeout=60)
     assert process.returncode == 0, complaints
     assert "interrupted" in told
     assert "Traceback" not in complaints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["--list", "--compare"])
+def test_who_stops_reading_what_is_printed_ends_it_quietly(tmp_path: Path, command: str) -> None:
+    written = tmp_path / "run.json"
+    written.write_bytes(msgspec.json.encode(result()))
+    files = [str(written)] * 2 if command == "--compare" else []
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "loadtest", command, *files],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.stderr, ended.returncode) == ("", 0)
 
 
 @pytest.mark.slow
@@ -170,3 +227,4 @@ def test_help_is_printed_by_the_module() -> None:
     )
     assert shown.returncode == 0
     assert "--reask" in shown.stdout
+    assert "storm, slow and messages" in " ".join(shown.stdout.split())

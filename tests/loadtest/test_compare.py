@@ -16,25 +16,27 @@ from typing import Any
 import pytest
 
 from loadtest import compare, reference
-from loadtest.compare import Comparison, Plan, Round, Versus
+from loadtest.compare import Comparison, Plan, Versus
 from loadtest.measures import Sample
 
-LITTLE = ["--seconds", "0.2", "--rounds", "1", "--frontends", "20"]
+LITTLE = ["--seconds", "0.6", "--rounds", "1", "--frontends", "20"]
 SAMPLE = Sample(
     rate=30_000.0,
     user_us=15.0,
     system_us=5.0,
+    mean=0.002,
     p50=0.001,
     p99=0.002,
     server_share=0.6,
     load_share=0.5,
     waited_share=0.0,
+    busy=64.0,
+    lost=0,
     streamed=0,
     failures=0,
     first_refusal=b"",
 )
-SERVED = Round(SAMPLE, 64.0, 0)
-SLOWER = Round(SAMPLE._replace(rate=6_000.0, user_us=95.0), 64.0, 0)
+SLOWER = SAMPLE._replace(rate=6_000.0, user_us=95.0)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def _unpinned() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _compared(ours: Round, theirs: Round, engine: str = "gosdk") -> Comparison:
+def _compared(ours: Sample, theirs: Sample, engine: str = "gosdk") -> Comparison:
     """Return a comparison that is over."""
     comparison = Comparison(Plan(rounds=1, engines=[engine]))
     comparison.add("gateway", ours)
@@ -72,9 +74,11 @@ def test_every_server_has_its_line_and_no_answer_is_lost(
     for line in (
         "the gateway",
         *reference.ENGINES.values(),
-        "messages and replies, 1 in flight, per core s",
-        "messages and replies, 32 in flight, per core s",
-        "memory each of 20 idle frontends, KiB",
+        "tools/list per core s, beside the official SDK in Python",
+        "tools/call per core s, beside the official SDK in Python",
+        "messages and replies, 1 in flight, per core s, beside gorilla/websocket",
+        "messages and replies, 32 in flight, per core s, beside gorilla/websocket",
+        "memory each of 20 idle frontends, KiB, beside gorilla/websocket",
     ):
         assert f"\n{line}  " in printed
     figures = json.loads((tmp_path / "figures.json").read_text())
@@ -82,8 +86,8 @@ def test_every_server_has_its_line_and_no_answer_is_lost(
     for each in figures["servers"].values():
         assert (each["failures"], each["hung"]) == (0, 0)
         assert each["rate"] > 0
-        assert each["busy_callers"] > 0
-    assert len(figures["beside_go"]) == 3
+        assert each["busy_callers"] == pytest.approx(each["rate"] * each["mean"])
+    assert len(figures["one_by_one"]) == 5
 
 
 @pytest.mark.slow
@@ -93,7 +97,9 @@ def test_python_alone_needs_no_go(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     assert compare.main([*LITTLE, "--only", "python"]) == 0
-    assert "Python, official MCP SDK" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Python, official MCP SDK" in printed
+    assert "The gateway ran from source, on " in printed
     assert compare.main([*LITTLE, "--only", "mcpgo"]) == 2
     assert "install it" in capsys.readouterr().err
 
@@ -102,18 +108,18 @@ def test_python_alone_needs_no_go(
     ("engine", "end"), [("gosdk", "5.00 5.00 >= 5 reached"), ("python", "5.00 5.00")]
 )
 def test_a_target_is_judged_where_there_is_one(engine: str, end: str) -> None:
-    row = _row(_compared(SERVED, SLOWER, engine))
+    row = _row(_compared(SAMPLE, SLOWER, engine))
     assert " ".join(row.split()).endswith(f" 0 64.0 {end}")
 
 
 def test_a_target_is_about_cpu_time_and_may_be_missed() -> None:
-    quicker = Round(SLOWER.sample._replace(user_us=94.0), 64.0, 0)
-    assert _row(_compared(SERVED, quicker)).endswith("MISSED")
+    quicker = SLOWER._replace(user_us=94.0)
+    assert _row(_compared(SAMPLE, quicker)).endswith("MISSED")
 
 
 def test_without_cpu_times_the_rates_are_judged() -> None:
-    unknown = Round(SAMPLE._replace(user_us=math.nan), 64.0, 0)
-    theirs = Round(unknown.sample._replace(rate=6_000.0), 64.0, 0)
+    unknown = SAMPLE._replace(user_us=math.nan)
+    theirs = unknown._replace(rate=6_000.0)
     comparison = _compared(unknown, theirs)
     assert _row(comparison).endswith("reached")
     figures: dict[str, Any] = json.loads(compare.as_json(comparison))["servers"]["gosdk"]
@@ -121,16 +127,16 @@ def test_without_cpu_times_the_rates_are_judged() -> None:
 
 
 def test_callers_who_hang_void_a_rate() -> None:
-    hanging = Round(SAMPLE._replace(failures=40), 24.0, 40)
-    comparison = _compared(SERVED, hanging)
+    hanging = SAMPLE._replace(failures=40, busy=24.0, lost=40)
+    comparison = _compared(SAMPLE, hanging)
     assert _row(comparison).endswith("MISSED, 40 FAILURES b'', NOT ALL CALLERS SERVED")
     assert comparison.failures == 40
 
 
 def test_memory_is_judged_the_other_way_round() -> None:
-    comparison = _compared(SERVED, SERVED)
+    comparison = _compared(SAMPLE, SAMPLE)
     comparison.versus.append(Versus("memory", 2.0, 8.0, 4.0, 4.0))
-    assert compare.tables(comparison).endswith("2.00  8.00   4.00    >= 4  reached")
+    assert compare.tables(comparison).endswith("2.00   8.00   4.00    >= 4  reached")
 
 
 @pytest.mark.slow

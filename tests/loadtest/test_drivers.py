@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import time
+import zlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,6 +21,8 @@ from tests.live.process import GatewayProcess, running_gateway
 
 # Long enough for what is already in a socket.
 MOMENT = 0.01
+# No machine is this slow.
+PATIENCE = 30.0
 TEMPLATE = requests.ask_template(mcp_place(8081), requests.MODERN)
 
 
@@ -31,10 +35,26 @@ def load() -> Iterator[Load]:
 
 
 @pytest.fixture
+def patient_load() -> Iterator[Load]:
+    """A load that gives up only when a machine does."""
+    load = Load(drain_seconds=PATIENCE)
+    yield load
+    load.close()
+
+
+def run_until(load: Load, holds: Callable[[], bool]) -> None:
+    """Go on until something holds."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, load.tally
+        load.run(0.01)
+
+
+@pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The driver's end of a connection, and the server's."""
     ours, theirs = socket.socketpair()
-    theirs.settimeout(5)
+    theirs.settimeout(30)
     with ours, theirs:
         yield ours, theirs
 
@@ -52,6 +72,25 @@ def _reply(token: bytes, text: bytes) -> bytes:
         text,
     )
     return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_a_request_that_needs_no_person_is_judged_by_its_id(
+    load: Load, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = pair
+    listing = requests.template(mcp_place(8081), requests.MODERN, "tools/list", {})
+    caller = Caller(load, ours, listing, repeats=1)
+    load.add(caller)
+    caller.ask(time.perf_counter())
+    token = json.loads(theirs.recv(65536).partition(b"\r\n\r\n")[2])["id"]
+    theirs.sendall(_reply(b"%d" % token, b"no token in the text"))
+    load.run(MOMENT)
+    assert (load.tally.answered, load.tally.failures) == (1, 0)
+    caller.ask(time.perf_counter())
+    theirs.recv(65536)
+    theirs.sendall(_reply(b"1", b"of somebody else"))
+    load.run(MOMENT)
+    assert load.tally.crossed == 1
 
 
 def _text(payload: bytes) -> bytes:
@@ -156,6 +195,19 @@ def test_an_answer_at_the_end_of_a_stream_counts_as_one(
     assert (load.tally.answered, load.tally.streamed, load.tally.failures) == (1, 1, 0)
 
 
+def test_who_is_over_a_quota_is_refused_and_stays(
+    load: Load, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    _one_caller(load, pair[0])
+    for _ in range(2):
+        token = _asked(pair[1])
+        error = b'{"id":%b,"error":{"message":"0.5 s","data":{"quota":"asks"}}}' % token
+        head = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: %d\r\n\r\n" % len(error)
+        pair[1].sendall(head + error)
+        load.run(MOMENT)
+    assert load.tally.refusals == {b"over the quota asks": 2}
+
+
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b""])
 def test_a_refusal_ends_the_caller_and_is_counted_once(
     load: Load, pair: tuple[socket.socket, socket.socket], reply: bytes
@@ -194,6 +246,47 @@ def test_a_frontend_takes_frames_in_pieces_and_of_every_length(
         load.run(MOMENT / 10)
         assert _answers(pair[1].recv(65536)) == [("q", "1000000001")]
     assert frontend.frames == 2 * len(range(1, len(stream), 7))
+
+
+def _deflated(payload: bytes) -> bytes:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -12)
+    coded = (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return b"\xc1%c%b" % (len(coded), coded)
+
+
+def test_a_frontend_finds_questions_in_what_is_compressed_and_in_what_is_not(
+    load: Load, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    frontend = Frontend(load, pair[0], deflates=True)
+    load.add(frontend)
+    coded = _deflated(_question("q1", "1000000001" + 90 * "0")[2:])
+    stream = coded + b"\x89\x02hi" + _question("q2", "1000000002")
+    for cut in (1, len(coded) - 1, len(coded), len(coded) + 3):
+        pair[1].sendall(stream[:cut])
+        load.run(MOMENT)
+        pair[1].sendall(stream[cut:])
+        load.run(MOMENT)
+        heard = pair[1].recv(65536)
+        answers = []
+        while heard:
+            end = 6 + (heard[1] & 0x7F)
+            if heard[0] == 0xC1:
+                inflater = zlib.decompressobj(-15)
+                answers.append(json.loads(inflater.decompress(heard[6:end] + b"\0\0\xff\xff")))
+            heard = heard[end:]
+        assert [each["request_id"] for each in answers] == ["q1", "q2"], cut
+    assert (frontend.frames, load.tally.deflated) == (8, 4)
+    assert load.tally.deflated_bytes == 4 * (len(coded) - 2)
+    assert load.tally.inflated_bytes > load.tally.deflated_bytes
+
+
+def test_what_cannot_be_inflated_is_refused(
+    load: Load, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    load.add(Frontend(load, pair[0], deflates=True))
+    pair[1].sendall(b"\xc1\x03abc")
+    load.run(MOMENT)
+    assert b"cannot be inflated" in load.tally.first_refusal
 
 
 def test_a_frontend_answers_only_when_it_is_its_turn(
@@ -253,46 +346,47 @@ def gateway() -> Iterator[GatewayProcess]:
 @pytest.mark.slow
 @pytest.mark.parametrize("revision", [requests.HANDSHAKE, requests.MODERN])
 def test_round_trips_through_a_gateway_lose_nothing(
-    load: Load, gateway: GatewayProcess, revision: str
+    patient_load: Load, gateway: GatewayProcess, revision: str
 ) -> None:
-    frontends = drivers.add_frontends(load, gateway.ws_port, 3)
-    drivers.begin(load, drivers.add_callers(load, gateway.mcp_port, 5, revision))
-    load.run(0.3)
-    load.drain()
-    assert load.tally.failures == 0, load.tally.first_refusal
-    assert load.tally.answered >= 5
-    load.run(0.1)
+    frontends = drivers.add_frontends(patient_load, gateway.ws_port, 3)
+    drivers.begin(patient_load, drivers.add_callers(patient_load, gateway.mcp_port, 5, revision))
+    tally = patient_load.tally
+    run_until(patient_load, lambda: tally.answered >= 50)
+    patient_load.drain()
+    assert tally.failures == 0, tally.first_refusal
     # The question, and the acknowledgement of its answer.
-    assert load.tally.frames == 2 * load.tally.answered
+    run_until(patient_load, lambda: tally.frames >= 2 * tally.answered)
+    assert tally.frames == 2 * tally.answered
     assert all(frontend.frames > 0 for frontend in frontends)
 
 
 @pytest.mark.slow
 def test_everybody_is_shown_a_question_and_who_has_the_turn_answers(
-    load: Load, gateway: GatewayProcess
+    patient_load: Load, gateway: GatewayProcess
 ) -> None:
-    frontends = drivers.add_frontends(load, gateway.ws_port, 10, turn=str)
+    frontends = drivers.add_frontends(patient_load, gateway.ws_port, 10, turn=str)
     callers = drivers.add_callers(
-        load, gateway.mcp_port, 2, requests.MODERN, arguments={"delivery": "all"}
+        patient_load, gateway.mcp_port, 2, requests.MODERN, arguments={"delivery": "all"}
     )
-    drivers.begin(load, callers)
-    load.run(0.3)
-    load.drain()
-    load.run(0.1)
-    assert load.tally.failures == 0, load.tally.first_refusal
-    assert {frontend.frames for frontend in frontends} == {2 * load.tally.answered}
+    drivers.begin(patient_load, callers)
+    tally = patient_load.tally
+    run_until(patient_load, lambda: tally.answered >= 20)
+    patient_load.drain()
+    assert tally.failures == 0, tally.first_refusal
+    run_until(patient_load, lambda: tally.frames >= 20 * tally.answered)
+    assert {frontend.frames for frontend in frontends} == {2 * tally.answered}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 8])
 def test_messages_to_a_gateway_are_all_acknowledged(
-    load: Load, gateway: GatewayProcess, depth: int
+    patient_load: Load, gateway: GatewayProcess, depth: int
 ) -> None:
-    drivers.begin(load, drivers.add_messengers(load, gateway.ws_port, 3, depth))
-    load.run(0.2)
-    load.drain()
-    assert load.tally.failures == 0, load.tally.first_refusal
-    assert load.tally.answered >= 3 * depth
+    drivers.begin(patient_load, drivers.add_messengers(patient_load, gateway.ws_port, 3, depth))
+    tally = patient_load.tally
+    run_until(patient_load, lambda: tally.answered >= 3 * depth)
+    patient_load.drain()
+    assert tally.failures == 0, tally.first_refusal
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from loadtest import figures
         (figures.size, 2048, "2 KiB"),
         (figures.size, 80.5 * 2**20, "80.5 MiB"),
         (figures.size, 3 * 2**30, "3 GiB"),
+        (figures.ratio, 1.149, "1.15 times"),
         (figures.share, 0.014, "1.4%"),
         (figures.share, 0.00014, "0.014%"),
         (figures.share, 0.0, "0%"),

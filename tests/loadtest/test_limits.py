@@ -6,7 +6,7 @@ import pytest
 
 from loadtest import limits
 from loadtest.limits import Search
-from loadtest.result import Latency, Slice, Step
+from loadtest.result import Latency, ServerSample, Slice, Step
 
 
 def _step(rate: float, *, held: bool) -> Step:
@@ -40,10 +40,35 @@ def test_a_rate_holds_when_answers_are_in_time_right_and_not_fewer_than_question
     slices = [
         Slice(
             at=at, seconds=1, asked=100, answered=100, failed=failed, in_flight=5 + behind * at,
-            p50=1, p99=p99, max=p99, frames=0, lag=1, cpu=0.1,
+            p50=1, p99=p99, max=p99, frames=0, lag=1, cpu=0.1 + at / 10,
         )
         for at in (0, 1)
     ]  # fmt: skip
     latency = Latency(count=1, mean=1, p50=1, p90=1, p99=p99, p999=1, max=1, histogram="")
-    step = limits.judged(100.0, 2.0, slices, latency)
+    samples = [
+        ServerSample(at=at, instance=name, cpu_seconds=share * at)
+        for at in (1.0, 2.0)
+        for name, share in (("one", 0.25), ("other", 0.75))
+    ]
+    step = limits.judged(100.0, slices, latency, samples)
     assert (step.held, step.answered_rate) == (held, 100)
+    assert (step.client_cpu, step.server_cpu) == (0.2, 0.75)
+    assert limits.judged(100.0, slices, latency).server_cpu is None
+
+
+@pytest.mark.parametrize(
+    ("tried", "beside"),
+    [
+        ([(1, True), (2, True), (4, False), (3, False)], [2, 3]),
+        ([(1, False), (0.5, False)], [0.5]),
+        ([(1, True), (2, True)], [2]),
+        ([], []),
+    ],
+)
+def test_the_knee_lies_between_the_highest_that_held_and_the_lowest_that_broke(
+    tried: list[tuple[float, bool]], beside: list[float]
+) -> None:
+    search = Search(1.0)
+    for rate, held in tried:
+        search.tried(_step(rate, held=held))
+    assert [step.rate for step, _ in search.beside_knee()] == beside

@@ -89,6 +89,8 @@ def test_a_requirement_alone_keeps_a_run_from_being_well() -> None:
 def test_a_search_shows_its_steps_and_its_knee() -> None:
     said = Page(page.render(find_limit())).text
     assert said.index("4,000/s held") < said.index("Rates that were tried")
+    assert "client CPUserver CPU" in said
+    assert "025%73%held" in said
     assert "Rates that were tried" not in page.render(result())
 
 

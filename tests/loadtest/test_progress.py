@@ -13,6 +13,8 @@ from typing import TextIO
 import msgspec
 import pytest
 
+from loadtest.attendance import Attendance
+from loadtest.orders import Joining
 from loadtest.progress import Progress
 from loadtest.result import Slice
 from tests.loadtest.example import second
@@ -145,6 +147,40 @@ def test_a_dumb_terminal_is_a_log() -> None:
         progress.finish()
         # The line discipline returns the carriage at a line's end.
         assert screen.lines() == ["\n"]
+
+
+def attendance(connected: int, refused: int = 0) -> Attendance:
+    found = Attendance(52_400, 1)
+    found.hear(0, Joining(connected, 52_400 - connected, refused, "[Errno 111] Connection refused"))
+    return found
+
+
+def test_who_is_connected_is_shown_in_one_line_of_a_terminal() -> None:
+    with terminal(120) as screen:
+        progress = Progress(screen.stream, 60, environ=COLOURS)
+        progress.connecting(0.5, attendance(0, 12))
+        progress.connecting(1.0, attendance(1_024, 12))
+        first, line = screen.lines()
+        assert first == "connecting 0 of 52,400, refused 12: Connection refused"
+        assert line == "connecting 1,024 of 52,400, refused 12: Connection refused"
+        progress.finish()
+        assert screen.lines() == ["\n"]
+    with terminal(20) as screen:
+        Progress(screen.stream, 60, environ=COLOURS).connecting(0.5, attendance(1_024))
+        assert screen.lines() == ["connecting 1,024 of"]
+
+
+def test_who_is_connected_is_a_line_of_a_log_every_few_seconds() -> None:
+    log = io.StringIO()
+    progress = Progress(log, 60)
+    for half in range(1, 24):
+        progress.connecting(half / 2, attendance(half))
+    assert log.getvalue().splitlines() == [
+        "connecting 10 of 52,400",
+        "connecting 20 of 52,400",
+    ]
+    progress.finish()
+    assert log.getvalue().count("\n") == 2
 
 
 def test_nothing_is_said_of_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ SAMPLE = Sample(
     rate=30_000.0,
     user_us=15.0,
     system_us=5.0,
+    mean=0.001,
     p50=0.001,
     p99=0.002,
     server_share=0.6,
     load_share=0.5,
     waited_share=0.0,
+    busy=30.0,
+    lost=0,
     streamed=0,
     failures=0,
     first_refusal=b"",
@@ -39,6 +43,7 @@ SAMPLE = Sample(
         ({"failures": 2, "first_refusal": b"HTTP/1.1 503"}, None, "2 FAILURES b'HTTP/1.1 503'"),
         ({"user_us": math.nan, "system_us": math.nan}, 30_000, "reached"),
         ({"user_us": math.nan, "system_us": math.nan}, 30_001, "MISSED"),
+        ({"user_us": 0.0, "system_us": 0.0, "rate": 4.0}, 5, "MISSED"),
     ],
 )
 def test_a_rate_is_judged_by_the_cpu_time_it_cost(
@@ -52,6 +57,8 @@ def test_a_ratio_is_that_of_the_cpu_times_beside_that_of_the_rates() -> None:
     row = report.of_ratio("x", SAMPLE, other, 0.5)
     assert (row.rate, row.per_core, row.verdict) == ("0.50", "0.50", "reached")
     assert report.of_ratio("x", SAMPLE, other, 0.51).verdict == "MISSED"
+    idle = SAMPLE._replace(rate=0.0, user_us=0.0, system_us=0.0)
+    assert report.of_ratio("x", SAMPLE, idle, 0.5).verdict == "MISSED"
 
 
 @pytest.mark.parametrize(
@@ -63,11 +70,14 @@ def test_a_value_shall_be_small(value: float, verdict: str) -> None:
 
 def test_medians_are_taken_of_figures_and_failures_are_added() -> None:
     samples = [
-        SAMPLE._replace(rate=float(rate), failures=rate, first_refusal=b"x" * (rate - 1))
+        SAMPLE._replace(
+            rate=float(rate), busy=rate, lost=rate, failures=rate, first_refusal=b"x" * (rate - 1)
+        )
         for rate in (1, 9, 2)
     ]
     middle = report.middle(samples)
     assert (middle.rate, middle.failures, middle.first_refusal) == (2.0, 12, b"x" * 8)
+    assert (middle.busy, middle.lost) == (2.0, 12)
 
 
 def test_a_table_has_its_columns_under_each_other() -> None:
@@ -85,5 +95,6 @@ def test_a_table_has_its_columns_under_each_other() -> None:
 def test_the_conditions_say_where_things_ran(cores: Cores, text: str) -> None:
     said = report.conditions(cores, 1.5, 3)
     assert text in said
-    assert "PGO" in said
+    assert f"the load runs on CPython {platform.python_version()}, configured with" in said
+    assert "what the gateway runs on, which matters more, is said at the end" in said
     assert "medians of 3 runs" in said

@@ -57,3 +57,11 @@ def test_frames_are_read_by_websockets(size: int) -> None:
         next(parsing)
     assert done.value.value.data == b"x" * size
     assert done.value.value.fin
+
+
+def test_who_has_a_credential_shows_it_on_each_way_in() -> None:
+    place = PLACE._replace(token="fr_x")
+    headers, _ = _read(requests.list_tools(place))
+    assert headers["authorization"] == "bearer fr_x"
+    assert b"\r\nAuthorization: Bearer fr_x\r\n\r\n" in requests.upgrade(place)
+    assert b"Authorization" not in requests.upgrade(PLACE) + requests.list_tools(PLACE)

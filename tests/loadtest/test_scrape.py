@@ -45,7 +45,7 @@ def answering(status: int, body: bytes, announced: int | None = None) -> Iterato
 
 @pytest.mark.slow
 def test_a_gateway_says_what_it_costs() -> None:
-    port = server._free_port()
+    port = server.free_port()
     with server.gateway(None, "--monitoring-port", str(port)):
         scraper = Scraper(f"http://127.0.0.1:{port}")
         first, second = scraper.sample(0.0), scraper.sample(1.0)

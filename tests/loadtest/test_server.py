@@ -6,6 +6,7 @@ import math
 import os
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,43 @@ def test_another_server_is_told_its_ports_and_ended() -> None:
     assert math.isnan(running.memory())
     assert all(math.isnan(part) for part in running.cpu())
     assert isinstance(running.cpu(), Cpu)
+
+
+# A shell that goes on, whose child has threads and a child of its own.
+MANY = """
+import socket, subprocess, sys, threading
+for _ in range(3):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+listeners = [socket.create_server(("127.0.0.1", int(port))) for port in sys.argv[1:]]
+threading.Event().wait()
+"""
+
+
+def _tree(pid: int) -> list[int]:
+    """Return the threads of this process and of all that it started."""
+    threads = [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir()]
+    children = [
+        int(child)
+        for thread in threads
+        for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+    ]
+    return threads + [each for child in children for each in _tree(child)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells of threads")
+def test_another_server_is_on_its_core_with_all_its_threads_and_processes() -> None:
+    before = os.sched_getaffinity(0)
+    core = max(before)
+    python = shlex.join([sys.executable, "-c", MANY, "{ws}", "{mcp}"])
+    # Ended, the shell ends whom it waits for.
+    script = f"trap 'kill 0' TERM; {python} & wait"
+    with server.other(shlex.join(["sh", "-c", script]), core) as running:
+        found = _tree(running.process.pid)
+        places = {each: os.sched_getaffinity(each) for each in found}
+    assert len(found) >= 6
+    assert set(map(frozenset, places.values())) == {frozenset({core})}
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_server_that_does_not_listen_is_an_error() -> None:

@@ -47,6 +47,9 @@ def test_the_steps_of_a_search_are_in_order_with_the_knee_below() -> None:
     assert [step[0] for step in steps] == ["1,000", "2,000", "4,000", "6,000", "8,000"]
     assert [step[1] for step in steps] == ["held", "held", "held", "BROKE", "BROKE"]
     assert line(said, "limit").endswith("4,000/s held")
+    assert line(said, "4,000/s").endswith("of a core: client 25%, server 73%")
+    assert line(said, "busiest process").endswith("62% of a core, beside the limit")
+    assert line(said, "1,000/s").endswith("of a core: client 6.2%, server -")
 
 
 def test_a_search_in_which_nothing_held_says_so() -> None:

@@ -4,11 +4,13 @@ import contextlib
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from pool.connection import Connection
+from pool.connection import Connection, IsProxy
 from pool.connections import Connections, Settings
 from pool.timers import Timers
 
@@ -18,11 +20,14 @@ Limits = Callable[..., Settings]
 class Recorder:
     """A protocol that notes what it is told, and echoes when asked to."""
 
-    def __init__(self, connection: Connection, log: list[str], *, echo: bool) -> None:
+    def __init__(
+        self, connection: Connection, log: list[str], *, echo: bool, idle: bool = False
+    ) -> None:
         self.connection = connection
         self.log = log
         self.echo = echo
         self.keeps_open = False
+        connection.is_idle = idle
         self.received = b""
         self.changed = trio.Event()
         log.append("made")
@@ -58,21 +63,23 @@ class Recorder:
 class Server:
     """A running `Connections` with one listener, and what it made."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_proxy: IsProxy = lambda _peer: False) -> None:
         self.failures: list[Exception] = []
         self.timers: Timers[Callable[[], None]] = Timers(trio.current_time())
         self.connections = Connections(settings, self.timers, lambda _c, e: self.failures.append(e))
         self.protocols: list[Recorder] = []
         self.streams: list[trio.SocketStream] = []
         self.echo = True
+        #: Whether they say that nothing is under way on them.
+        self.idle = False
         self._made = trio.Event()
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         self.address = listener.getsockname()
-        self.connections.listen(listener, self._make, refusal=b"refused")
+        self.connections.listen(listener, self._make, refusal=b"refused", is_proxy=is_proxy)
 
     def _make(self, connection: Connection) -> Recorder:
-        recorder = Recorder(connection, [], echo=self.echo)
+        recorder = Recorder(connection, [], echo=self.echo, idle=self.idle)
         self.protocols.append(recorder)
         self._made.set()
         self._made = trio.Event()
@@ -92,8 +99,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def open_server(**limits: float) -> AsyncIterator[Server]:
-    server = Server(Settings(**limits))  # type: ignore[arg-type]
+async def open_server(
+    *, is_proxy: IsProxy = lambda _peer: False, **limits: float
+) -> AsyncIterator[Server]:
+    server = Server(Settings(**limits), is_proxy)  # type: ignore[arg-type]
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(server.connections.run)
@@ -148,6 +157,29 @@ async def test_a_slow_reader_blocks_nobody_and_gets_everything_in_order() -> Non
         assert received == sent
         await recorder.wait_for("drained")
         assert server.connections.statistics().outbox_bytes == 0
+
+
+async def test_what_is_large_leaves_behind_its_head_and_all_that_came_before() -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        stream, recorder = await server.client()
+        recorder.connection.tell_when_drained = True
+        # The first of all may be larger than the outbox.
+        large = b"l" * 1_000_000
+        recorder.connection.write_behind(b"head ", large)
+        assert recorder.connection.outbox_bytes == len(large) + 5
+        received = b""
+        while len(received) < len(large) + 5:
+            received += await stream.receive_some()
+        assert received == b"head " + large
+        await recorder.wait_for("drained")
+        recorder.connection.write(b"one ")
+        recorder.connection.write_behind(b"two ", b"three")
+        assert await stream.receive_some() == b"one two three"
+        recorder.connection.write(b"x" * 60_000)
+        recorder.connection.write_behind(b"head ", b"l" * 10_000)
+        assert recorder.log[-1] == "lost"
+        recorder.connection.write_behind(b"head ", large)
+        assert recorder.connection.outbox_bytes == 0
 
 
 async def test_a_full_outbox_closes_its_connection_only() -> None:
@@ -250,9 +282,25 @@ async def test_a_failing_timer_ends_nothing() -> None:
         assert len(server.failures) == 1
 
 
+async def test_timers_that_have_no_end_leave_others_their_turn() -> None:
+    async with open_server() as server:
+        stream, _ = await server.client()
+        served = False
+
+        def again() -> None:
+            if not served:
+                server.timers.arm_now(again)
+
+        server.timers.arm_now(again)
+        await stream.send_all(b"ping")
+        assert await stream.receive_some() == b"ping"
+        served = True
+
+
 @pytest.mark.parametrize("limit", ["maximum", "per_address"])
 async def test_who_is_over_a_cap_is_told_and_turned_away(limit: str) -> None:
-    async with open_server(**{limit: 2}) as server:
+    limits: dict[str, Any] = {limit: 2}
+    async with open_server(**limits) as server:
         kept = [await server.client() for _ in range(2)]
         refused = await server.connect()
         assert await read_all(refused) == b"refused"
@@ -262,6 +310,72 @@ async def test_who_is_over_a_cap_is_told_and_turned_away(limit: str) -> None:
         stream, _ = await server.client()
         await stream.send_all(b"welcome")
         assert await stream.receive_some() == b"welcome"
+
+
+async def test_a_proxys_connections_are_counted_by_the_clients_that_it_names() -> None:
+    async with open_server(per_address=2, is_proxy=lambda peer: peer == "127.0.0.1") as server:
+        clients = [await server.client() for _ in range(4)]
+        ends = [recorder.connection for _, recorder in clients]
+        assert [each.name_peer("10.0.0.1") for each in ends[:3]] == [True, True, False]
+        assert ends[2].peer == "10.0.0.1"
+        assert ends[0].name_peer("10.0.0.1")
+        assert server.connections.statistics().refused == 1
+        # Who has left counts no more, whoever it was.
+        await clients[0][0].aclose()
+        await clients[0][1].wait_for("lost")
+        await clients[2][0].aclose()
+        await clients[2][1].wait_for("lost")
+        assert ends[3].name_peer("10.0.0.1")
+    assert len(server.connections._addresses) == 0
+
+
+@pytest.mark.parametrize("limit", ["maximum", "per_address"])
+async def test_who_asks_for_nothing_makes_room_in_turn(limit: str) -> None:
+    limits: dict[str, Any] = {limit: 2}
+    async with open_server(**limits) as server:
+        server.idle = True
+        clients = [await server.client() for _ in range(4)]
+        for _, gone in clients[:2]:
+            assert gone.log[-1] == "lost"
+        for stream, _ in clients[2:]:
+            await stream.send_all(b"welcome")
+            assert await stream.receive_some() == b"welcome"
+        state = server.connections.statistics()
+        assert (state.made_room, state.refused, state.open) == (2, 0, 2)
+
+
+async def test_who_is_at_work_or_stays_or_has_just_sent_something_makes_no_room() -> None:
+    async with open_server(maximum=3) as server:
+        server.idle = True
+        _, busy = await server.client()
+        busy.connection.is_idle = False
+        _, staying = await server.client()
+        staying.connection.stay()
+        stream, sender = await server.client()
+        sender.connection.pause_reading()
+        await stream.send_all(b"unread")
+        refused = await server.connect()
+        assert await read_all(refused) == b"refused"
+        assert "lost" not in busy.log + staying.log + sender.log
+        # Once it is read there is nothing that speaks for it.
+        sender.connection.resume_reading()
+        assert await stream.receive_some() == b"unread"
+        await server.client()
+        assert sender.log[-1] == "lost"
+
+
+async def test_a_crowd_makes_room_out_of_a_bounded_number() -> None:
+    """However many are at work, a newcomer costs so many looks."""
+    async with open_server(maximum=161) as server:
+        server.idle = True
+        clients = [await server.client() for _ in range(161)]
+        for _, busy in clients[:160]:
+            busy.connection.is_idle = False
+        # Two rounds of sixty-four find nobody; the third comes to the last.
+        for _ in range(2):
+            assert await read_all(await server.connect()) == b"refused"
+        await server.client()
+        assert clients[160][1].log[-1] == "lost"
 
 
 @contextlib.contextmanager
@@ -358,3 +472,117 @@ async def test_a_busy_moment_leaves_trio_its_turn() -> None:
         assert server.connections.statistics().turns - turns >= 3
         for client in clients:
             client.close()
+
+
+async def pair(server: Server, recorder: list[Recorder], **more: int) -> socket.socket:
+    """Have the server adopt one end of a connection, and return the other."""
+    ours, theirs = socket.socketpair()
+
+    def make(connection: Connection) -> Recorder:
+        recorder.append(Recorder(connection, [], echo=False))
+        return recorder[-1]
+
+    server.connections.adopt(ours, make, outbox_bytes=more.get("outbox_bytes", 1 << 20))
+    theirs.setblocking(False)
+    return theirs
+
+
+async def test_what_many_tasks_write_in_one_tick_leaves_in_one_send() -> None:
+    async with open_server() as server:
+        recorders: list[Recorder] = []
+        peer = await pair(server, recorders)
+        await trio.testing.wait_all_tasks_blocked()
+        before = server.connections.statistics().sends
+
+        async def write(number: int) -> None:
+            recorders[0].connection.write(b"%02d " % number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(50):
+                nursery.start_soon(write, number)
+        await trio.testing.wait_all_tasks_blocked()
+        received = peer.recv(1000)
+        assert sorted(received.split()) == [b"%02d" % number for number in range(50)]
+        assert server.connections.statistics().sends - before == 1
+        recorders[0].connection.write(b"again")
+        await trio.testing.wait_all_tasks_blocked()
+        assert peer.recv(1000) == b"again"
+        peer.close()
+
+
+async def test_without_its_task_a_write_leaves_at_once() -> None:
+    server = Server(Settings())
+    recorders: list[Recorder] = []
+    peer = await pair(server, recorders)
+    recorders[0].connection.write(b"before")
+    assert peer.recv(100) == b"before"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.connections.run)
+        nursery.cancel_scope.cancel()
+    assert recorders[0].log[-1] == "lost"
+    peer.close()
+
+
+async def test_the_last_word_is_said_before_what_was_written_leaves() -> None:
+    async with open_server() as server:
+        recorders: list[Recorder] = []
+        peer = await pair(server, recorders)
+        write = recorders[0].connection.write
+        await trio.testing.wait_all_tasks_blocked()
+        before = server.connections.statistics().sends
+        server.connections.before_flush(lambda: write(b"last"))
+        write(b"first ")
+
+        def fail() -> None:
+            raise KeyError("a defect")
+
+        server.connections.before_flush(fail)
+        await trio.testing.wait_all_tasks_blocked()
+        assert peer.recv(100) == b"first last"
+        assert server.connections.statistics().sends - before == 1
+        assert len(server.failures) == 1
+        peer.close()
+
+
+async def test_our_own_connections_are_outside_of_the_caps() -> None:
+    async with open_server(maximum=1, per_address=1) as server:
+        recorders: list[Recorder] = []
+        peers = [await pair(server, recorders) for _ in range(3)]
+        stream, _ = await server.client()
+        await stream.send_all(b"welcome")
+        assert await stream.receive_some() == b"welcome"
+        statistics = server.connections.statistics()
+        assert (statistics.open, statistics.ours, statistics.accepted) == (1, 3, 1)
+        peers[0].send(b"hello")
+        await recorders[0].wait_for("data")
+        for peer in peers:
+            peer.close()
+        for recorder in recorders:
+            await recorder.wait_for("eof")
+            recorder.connection.abort()
+        assert server.connections.statistics().ours == 0
+
+
+async def test_an_adopted_connection_has_its_own_bound() -> None:
+    async with open_server() as server:
+        recorders: list[Recorder] = []
+        peer = await pair(server, recorders, outbox_bytes=500_000)
+        for _ in range(10):
+            recorders[0].connection.write(b"x" * 400_000)
+        assert recorders[0].log[-1] == "lost"
+        assert server.connections.statistics().slow_consumers == 1
+        peer.close()
+
+
+async def test_a_socket_whose_protocol_cannot_be_made_is_closed() -> None:
+    async with open_server() as server:
+        ours, theirs = socket.socketpair()
+
+        def fail(_: Connection) -> Recorder:
+            raise KeyError("a defect")
+
+        with pytest.raises(KeyError):
+            server.connections.adopt(ours, fail, outbox_bytes=1000)
+        assert theirs.recv(1) == b""
+        assert server.connections.statistics().ours == 0
+        theirs.close()

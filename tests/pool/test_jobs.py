@@ -10,7 +10,16 @@ import pytest
 import trio
 import trio.testing
 
-from pool.jobs import Job, Rest, Step, TooLateError, begin, go_on, name_of, to_worker
+from pool.jobs import Job, JobOwner, Rest, Step, TooLateError, begin, go_on, name_of, to_worker
+
+
+def begun(job: Step) -> Rest | None:
+    """Begin a job; return what is left of it for a worker, if anything is."""
+    stop = begin(job)
+    if stop is None:
+        return None
+    assert stop[1] is None
+    return stop[0]
 
 
 def nobody() -> None:
@@ -35,14 +44,14 @@ async def note(log: list[str], *steps: str) -> None:
 def test_a_job_that_never_waits_ends_where_it_begins() -> None:
     log: list[str] = []
     job = note(log, "all")
-    assert begin(job) is None
+    assert begun(job) is None
     assert log == ["all"]
     assert inspect.getcoroutinestate(job) == inspect.CORO_CLOSED
 
 
 async def test_a_job_that_waits_goes_on_in_another_task() -> None:
     log: list[str] = []
-    rest = begin(note(log, "here", "there", "done"))
+    rest = begun(note(log, "here", "there", "done"))
     assert rest is not None
     assert log == ["here"]
     async with trio.open_nursery() as nursery:
@@ -60,7 +69,7 @@ async def test_where_waiting_is_possible_the_job_just_goes_on() -> None:
     """In any task, and in a task whose code has just begun another job."""
     log: list[str] = []
     await note(log, "one", "two")
-    rest = begin(note(log, "begun", "finished"))
+    rest = begun(note(log, "begun", "finished"))
     assert rest is not None
     await to_worker()
     await go_on(rest, nobody)
@@ -68,17 +77,17 @@ async def test_where_waiting_is_possible_the_job_just_goes_on() -> None:
 
 
 def test_a_job_may_begin_another() -> None:
-    begun: list[Rest | None] = []
+    rests: list[Rest | None] = []
     log: list[str] = []
 
     async def outer() -> None:
-        begun.append(begin(note(log, "inner", "never")))
+        rests.append(begun(note(log, "inner", "never")))
         # Still on the spot: the outer one has to be handed over, too.
         await to_worker()
 
-    begun.append(begin(outer()))
+    rests.append(begun(outer()))
     assert log == ["inner"]
-    for rest in begun:
+    for rest in rests:
         assert rest is not None
         rest.close()
 
@@ -91,10 +100,10 @@ def test_a_carrier_carries_one_job_after_the_other() -> None:
 
     log: list[str] = []
     for _ in range(3):
-        assert begin(note(log, "ends")) is None
+        assert begun(note(log, "ends")) is None
         with pytest.raises(KeyError):
-            begin(fail())
-        rest = begin(note(log, "waits", "never"))
+            begun(fail())
+        rest = begun(note(log, "waits", "never"))
         assert rest is not None
         rest.close()
     assert log == ["ends", "waits"] * 3
@@ -109,7 +118,7 @@ def test_another_thread_is_another_place() -> None:
         thread.start()
         thread.join()
 
-    assert begin(outer()) is None
+    assert begun(outer()) is None
     assert waited == ["one", "two"]
 
 
@@ -118,7 +127,7 @@ def test_what_a_job_raises_on_the_spot_is_the_callers() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        begin(fail())
+        begun(fail())
 
 
 async def _sleep() -> None:
@@ -135,7 +144,7 @@ async def test_waiting_without_a_worker_is_a_clear_error(job: Callable[[], Step]
     with pytest.raises(
         RuntimeError, match=f"^{job.__name__} reached a checkpoint without a worker"
     ):
-        begin(coroutine)
+        begun(coroutine)
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
@@ -143,7 +152,7 @@ async def test_waiting_without_a_worker_does_not_wake_the_caller_later() -> None
     """The event would wake the task that began the job, wherever that waits by then."""
     event = trio.Event()
     with pytest.raises(RuntimeError, match="without a worker"):
-        begin(event.wait())
+        begun(event.wait())
     assert event.statistics().tasks_waiting == 0
 
 
@@ -168,7 +177,7 @@ async def test_cancellation_and_deadlines_reach_a_job_that_goes_on(
         finally:
             log.append("cancelled")
 
-    rest = begin(wait())
+    rest = begun(wait())
     assert rest is not None
     with trio.move_on_after(5) as scope:
         await go_on(rest, nobody)
@@ -186,7 +195,7 @@ async def test_a_job_hears_the_value_it_waited_for() -> None:
         await to_worker()
         received.append(await receive.receive())
 
-    rest = begin(listen())
+    rest = begun(listen())
     assert rest is not None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(in_a_task, rest)
@@ -217,16 +226,30 @@ def test_what_is_thrown_in_reaches_the_job() -> None:
     assert closed == ["closed"]
 
 
+class Owner(JobOwner):
+    """Notes which jobs it is asked to end, and to go on with."""
+
+    def __init__(self) -> None:
+        self.withdrawn: list[Job] = []
+
+    def withdraw(self, job: Job) -> None:
+        self.withdrawn.append(job)
+
+    def go_on(self, job: Job) -> None:
+        raise AssertionError
+
+
 async def test_a_job_is_cancelled_once_and_only_while_it_lives() -> None:
-    withdrawn: list[Job] = []
+    owner = Owner()
     coroutine = note([], "x")
-    job = Job("lane", "job", coroutine, 0.0, withdrawn.append)
+    job = Job("lane", coroutine, coroutine, 0.0, owner)
     job.cancel()
     job.cancel()
-    assert withdrawn == [job]
+    assert owner.withdrawn == [job]
     coroutine.close()
 
-    ended = Job("lane", "job", note([], "x"), 0.0, withdrawn.append)
+    step = note([], "x")
+    ended = Job("lane", step, step, 0.0, owner)
     ended.done = True
     ended.cancel()
     assert not ended.cancelled
@@ -234,7 +257,8 @@ async def test_a_job_is_cancelled_once_and_only_while_it_lives() -> None:
 
 
 async def test_cancelling_a_job_in_a_worker_cancels_its_scope() -> None:
-    job = Job("lane", "job", note([], "x"), 0.0, lambda _: None)
+    step = note([], "x")
+    job = Job("lane", step, step, 0.0, Owner())
     job.scope = trio.CancelScope()
     job.cancel()
     assert job.scope.cancel_called

@@ -23,6 +23,26 @@ def test_what_was_due_is_not_due_again() -> None:
     assert len(timers) == 0
 
 
+def test_what_is_armed_for_now_is_due_in_the_same_call_and_after_the_others() -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    timers.arm(1.0, "first")
+    seen = []
+    for item in timers.due(2.0):
+        seen.append(item)
+        if item == "first":
+            timers.arm_now("more")
+    assert seen == ["first", "more"]
+    assert len(timers) == 0
+
+
+def test_who_stops_taking_finds_the_rest_still_due() -> None:
+    timers: Timers[int] = Timers(0.0, TICK)
+    for number in range(3):
+        timers.arm(1.0, number)
+    taken = next(timers.due(2.0))
+    assert sorted([taken, *timers.due(2.0)]) == [0, 1, 2]
+
+
 def test_a_cancelled_deadline_never_comes_due_and_leaves_nothing() -> None:
     timers: Timers[str] = Timers(0.0, TICK)
     timer = timers.arm(1.0, "never")

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pool.jobs import Step
+from pool.promises import Promise
 from pool.workers import (
     Job,
     QueueFullError,
@@ -739,3 +740,182 @@ def test_every_job_ends_once_and_is_counted_once(
 def test_bounds_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match=r"minimum \(5\) must not exceed maximum \(4\)"):
         Settings(minimum=5, maximum=4)
+
+
+# -- parked
+
+
+async def hear(bench: Bench, promise: Promise[str], *, then_work: bool = False) -> None:
+    """Wait for a promise, write down what it was, and perhaps go on in a worker."""
+    try:
+        bench.log.append(await promise)
+    except KeyError as error:
+        bench.log.append(f"failed {error}")
+    except GeneratorExit:
+        bench.log.append("closed")
+        raise
+    if then_work:
+        try:
+            await to_worker()
+        except QueueFullError:
+            bench.log.append("refused")
+            return
+        await trio.lowlevel.checkpoint()
+        bench.log.append("worked")
+
+
+def test_a_job_that_waits_for_a_promise_goes_on_where_it_is_set() -> None:
+    """Without workers, tasks or an event loop."""
+    bench = Bench(SMALL)
+    one, other = Promise[str](), Promise[str]()
+
+    async def both() -> None:
+        await hear(bench, one)
+        await hear(bench, other)
+
+    job = bench.workers.start("a", both())
+    assert job is not None
+    assert bench.now.parked == 1
+    one.set("one")
+    assert bench.log == ["one"]
+    assert bench.now.parked == 1
+    other.fail(KeyError("x"))
+    assert bench.log == ["one", "failed 'x'"]
+    assert (bench.now.parked, bench.now.on_the_spot) == (0, 1)
+    assert job.done
+    job.cancel()
+    assert bench.now.cancelled == 0
+
+
+def test_what_a_parked_job_raises_ends_at_its_boundary() -> None:
+    bench = Bench(SMALL)
+    promise = Promise[str]()
+
+    async def fail() -> None:
+        await promise
+        raise KeyError("x")
+
+    async def never_waits() -> None:
+        await promise
+        await trio.sleep(1)
+
+    bench.workers.start("a", fail())
+    promise.set("x")
+    assert kinds(bench.failures) == [("a", KeyError)]
+    assert (bench.now.parked, bench.now.failed) == (0, 1)
+
+
+async def test_a_parked_job_that_reaches_a_checkpoint_is_closed() -> None:
+    bench = Bench(SMALL)
+    promise = Promise[str]()
+
+    async def never_waits_properly_later() -> None:
+        await promise
+        await trio.sleep(1)
+
+    bench.workers.start("a", never_waits_properly_later())
+    promise.set("x")
+    assert kinds(bench.failures) == [("a", RuntimeError)]
+    await trio.lowlevel.checkpoint()
+
+
+def test_a_parked_job_is_cancelled_at_once_and_its_promise_abandoned() -> None:
+    bench = Bench(SMALL)
+    promise = Promise[str]()
+    job = bench.workers.start("a", hear(bench, promise))
+    assert job is not None
+    job.cancel()
+    assert bench.log == ["closed"]
+    assert (bench.now.parked, bench.now.cancelled) == (0, 1)
+    assert promise.done
+    promise.set("late")
+    promise.fail(KeyError("late"))
+    assert bench.log == ["closed"]
+
+
+def test_a_job_that_cancels_itself_is_closed_when_it_stops() -> None:
+    bench = Bench(SMALL)
+    one, other = Promise[str](), Promise[str]()
+    jobs: list[Job | None] = []
+
+    async def cancel_myself() -> None:
+        await one
+        assert jobs[0] is not None
+        jobs[0].cancel()
+        await hear(bench, other)
+
+    jobs.append(bench.workers.start("a", cancel_myself()))
+    one.set("x")
+    assert bench.log == ["closed"]
+    assert (bench.now.parked, bench.now.cancelled) == (0, 1)
+
+
+async def test_a_parked_job_goes_on_in_a_worker() -> None:
+    bench = Bench(SMALL)
+    async with bench.running():
+        promise = Promise[str]()
+        bench.workers.start("a", hear(bench, promise, then_work=True))
+        promise.set("set")
+        assert bench.now.queued == 1
+        await bench.workers.drain()
+        assert bench.log == ["set", "worked"]
+        assert (bench.now.finished, bench.now.on_the_spot) == (1, 0)
+
+
+async def test_a_parked_job_without_room_for_a_worker_is_told() -> None:
+    bench = Bench(SMALL)
+    blocker = trio.Event()
+    async with bench.running():
+        promise = Promise[str]()
+        bench.workers.start("a", hear(bench, promise, then_work=True))
+        for _ in range(SMALL.queue_per_lane):
+            bench.workers.submit("a", bench.wait_for(blocker))
+        promise.set("set")
+        assert bench.log == ["set", "refused"]
+        assert (bench.now.refused, bench.now.parked) == (1, 0)
+        blocker.set()
+
+
+async def test_draining_waits_for_parked_jobs() -> None:
+    bench = Bench(SMALL)
+    async with bench.running() as nursery:
+        promise = Promise[str]()
+        bench.workers.start("a", hear(bench, promise))
+        drained = trio.Event()
+
+        async def drain() -> None:
+            await bench.workers.drain()
+            drained.set()
+
+        nursery.start_soon(drain)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not drained.is_set()
+        promise.set("set")
+        await drained.wait()
+
+
+async def test_parked_jobs_are_closed_when_the_workers_are_cancelled() -> None:
+    bench = Bench(SMALL)
+    async with bench.running():
+        bench.workers.start("a", hear(bench, Promise[str]()))
+    assert bench.log == ["closed"]
+    assert (bench.now.parked, bench.now.cancelled) == (0, 1)
+
+
+async def test_a_parked_job_ends_at_its_deadline(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench(SMALL)
+    async with bench.running():
+        now = trio.current_time()
+        promise = Promise[str]()
+        bench.workers.start("a", hear(bench, promise), deadline=now + 5)
+        bench.workers.start("a", hear(bench, Promise[str]()), deadline=now + 1)
+        await trio.sleep(2)
+        assert bench.log == ["closed"]
+        assert kinds(bench.failures) == [("a", TooLateError)]
+        assert (bench.now.parked, bench.now.late) == (1, 1)
+        promise.set("in time")
+        await trio.sleep(10)
+        assert bench.log == ["closed", "in time"]
+        assert bench.now.late == 1

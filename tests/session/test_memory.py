@@ -3,8 +3,8 @@
 import pytest
 
 from session import MemoryBus, MemorySettings, MemoryStore
-from session.errors import TooManyPendingError
-from session.model import EVERYONE, Draft, Outcome, Question, State
+from session.errors import TooManyPendingError, TooManySessionsError
+from session.model import EVERYONE, Draft, McpSession, Outcome, Question, State
 
 
 def clock() -> float:
@@ -16,7 +16,7 @@ def question(number: int, text: str = "?", key: str = "") -> Question:
 
 
 async def settle(store: MemoryStore, number: int, answer: str = "yes") -> None:
-    await store.settle("acme", f"{number:032x}", Outcome(State.ANSWERED, at=1000.0, answer=answer))
+    await store.settle(question(number), Outcome(State.ANSWERED, at=1000.0, answer=answer))
 
 
 async def test_kept_answers_are_bounded_by_count_and_the_oldest_go() -> None:
@@ -48,7 +48,7 @@ async def test_bytes_return_to_nothing() -> None:
         await store.admit(question(number))
         await settle(store, number, "z" * 1000)
     assert store.statistics().bytes > 0
-    await store.expire_due(1000.0 + 7200, 10)
+    await store.sweep(1000.0 + 7200, 10)
     assert store.statistics().bytes == 0
     assert store.statistics().answers == 0
 
@@ -62,9 +62,19 @@ async def test_drafts_are_bounded_and_the_oldest_go() -> None:
     assert list(await store.drafts("acme", "a")) == []
 
 
+async def test_sessions_are_capped_and_a_known_one_can_still_be_saved() -> None:
+    store = MemoryStore(MemorySettings(sessions=2), clock)
+    a, b, c = (McpSession(name, "acme", "agent", "2025-11-25", 1000.0) for name in "abc")
+    await store.save_session(a)
+    await store.save_session(b)
+    with pytest.raises(TooManySessionsError):
+        await store.save_session(c)
+    await store.save_session(a)
+
+
 def test_the_bus_of_a_lonely_process_tells_nobody() -> None:
     bus = MemoryBus()
     bus.subscribe(bus)
-    bus.question_opened("acme", "q")
-    bus.question_settled("acme", "q")
-    bus.notified("acme", EVERYONE, b"")
+    bus.notify("acme", EVERYONE, b"")
+    assert bus.presence("acme")
+    assert bus.respond("0" * 32, b"{}")

@@ -67,7 +67,9 @@ function textEditor() {
  * @returns {Editor}
  */
 function choiceEditor(question, onPick) {
-  const buttons = question.choices.map((choice, index) =>
+  // To reject has a place of its own, with room for a reason.
+  const offered = question.choices.filter(({ value }) => !question.approval || value !== "reject");
+  const buttons = offered.map((choice, index) =>
     element(
       "button",
       { class: "choice", type: "button", value: choice.value, on: { click: () => onPick(choice.value) } },

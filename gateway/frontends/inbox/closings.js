@@ -24,7 +24,7 @@ export function closingOf(question, closure) {
   switch (closure.reason) {
     case "answered":
       return mine
-        ? { words: "Answer sent", detail: "", tone: "good", mine }
+        ? { words: "Answer sent", detail: question.lastAck?.message ?? "", tone: "good", mine }
         : { words: `Answered by ${who}`, detail: said, tone: "other", mine };
     case "rejected":
       return mine

@@ -28,11 +28,16 @@ export function connectionBanner(router) {
   function draw() {
     const { state } = last;
     badge.dataset.state = state;
-    const word = { open: "Connected", connecting: "Connecting…", waiting: "Reconnecting…", closed: "Disconnected" }[
-      state
-    ];
+    const word = {
+      open: "Connected",
+      connecting: "Connecting…",
+      waiting: "Reconnecting…",
+      closed: last.needsSignIn ? "Signed out" : "Disconnected",
+    }[state];
     if (badgeText.textContent !== word) badgeText.textContent = word;
-    const bad = state === "closed" || (state !== "open" && Date.now() - downSince > QUIET_MS);
+    // Who has to sign in sees a panel that says so.
+    const over = state === "closed" && !last.needsSignIn;
+    const bad = over || (state !== "closed" && state !== "open" && Date.now() - downSince > QUIET_MS);
     banner.hidden = !bad;
     if (!bad) return;
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);

@@ -11,12 +11,20 @@ const MAX_DRAFTS = 200;
 const MAX_LENGTH = 65_536;
 const KEPT_MS = 7 * 24 * 3600 * 1000;
 
+// Who signed in here before is not shown to who does now.
+let prefix = PREFIX;
+
+/** @param {string} user  empty where nobody signs in */
+export function draftsAreOf(user) {
+  prefix = user ? `${PREFIX}${user}:` : PREFIX;
+}
+
 /**
  * @param {string} id
  * @returns {string}
  */
 export function readDraft(id) {
-  return attempt(() => JSON.parse(localStorage.getItem(PREFIX + id) ?? "{}").text) ?? "";
+  return attempt(() => JSON.parse(localStorage.getItem(prefix + id) ?? "{}").text) ?? "";
 }
 
 /**
@@ -25,12 +33,19 @@ export function readDraft(id) {
  */
 export function keepDraft(id, text) {
   if (!text) return dropDraft(id);
-  attempt(() => localStorage.setItem(PREFIX + id, JSON.stringify({ text: text.slice(0, MAX_LENGTH), at: Date.now() })));
+  attempt(() => localStorage.setItem(prefix + id, JSON.stringify({ text: text.slice(0, MAX_LENGTH), at: Date.now() })));
 }
 
 /** @param {string} id */
 export function dropDraft(id) {
-  attempt(() => localStorage.removeItem(PREFIX + id));
+  attempt(() => localStorage.removeItem(prefix + id));
+}
+
+/** Forget all that this user typed. */
+export function dropAllDrafts() {
+  attempt(() => {
+    for (const key of Object.keys(localStorage)) if (key.startsWith(prefix)) localStorage.removeItem(key);
+  });
 }
 
 /** Forget old drafts, and the oldest of too many. */

@@ -11,8 +11,15 @@
  *       console.log(ack.status); // "accepted", "duplicate", "too_late", ...
  *     });
  *
+ * A page has tools for agents, too: `connect({ tools: "shop" })` offers what it registers
+ * with WebMCP (`navigator.modelContext.registerTool`), and nothing else of it.
+ *
+ * Where the gateway wants to know who somebody is, `token` or `ticket` says so,
+ * and `signin` is heard when neither can: then the person has to sign in.
+ *
  * One file without dependencies, usable from any page whose origin the gateway
- * allows. It refuses to draw anything, to invent an answer, to reconnect after
+ * allows. It keeps a token in memory and shows it to the gateway alone, in a
+ * header: never in a URL, in storage, or in a log. It refuses to draw anything, to invent an answer, to reconnect after
  * a close code that says not to, and to forget an answer it was given: what is
  * answered while the connection is down goes out when it is back.
  */
@@ -22,6 +29,8 @@
 
 /** @typedef {{ value: string, label?: string, description?: string }} Choice */
 /** @typedef {{ subject: string, name?: string }} Asker */
+/** What would run; `arguments` is JSON for people, all of it. `digest` names tool and arguments.
+ * @typedef {{ tool: string, arguments: string, digest: string, reason: string }} Approval */
 /** @typedef {{ frontend_id: string, user?: string }} Settler */
 /** @typedef {{ message_bytes: number, answer_bytes: number, draft_bytes: number }} Limits */
 
@@ -50,8 +59,35 @@
  */
 
 /** @typedef {{ id: string, title: string, message: string, level: "info"|"success"|"warning"|"error", from: Asker, createdAt: number }} Notice */
-/** @typedef {{ state: ConnectionState, retryAt?: number, code?: number, reason?: string, terminal?: boolean }} StateChange */
+/** `needsSignIn`: it is over until `signIn` or `reconnect` is called.
+ * @typedef {{ state: ConnectionState, retryAt?: number, code?: number, reason?: string, terminal?: boolean, needsSignIn?: boolean }} StateChange */
+/** Why no credential is good: `reason` is a sentence for people, empty when there was none to show. 3503: it is
+ * good, and may not answer.
+ * @typedef {{ reason: string, code: 3000 | 3503 }} Demand */
 /** @typedef {{ code: string, message: string, retryable: boolean, requestId?: string }} Fault */
+
+/** What a tool is given besides its arguments. `signal` is aborted when nobody waits any more.
+ * @typedef {object} ToolAgent
+ * @property {string} callId  the same for every attempt at one call
+ * @property {Asker} from     who calls
+ * @property {AbortSignal} signal
+ * @property {(done: number, total?: number, message?: string) => void} progress
+ * @property {<T>(ask: () => T | Promise<T>) => Promise<T>} requestUserInteraction */
+
+/** A tool as WebMCP has it, and a little more. `execute` returns text, an object, or MCP's `{ content: [...] }`;
+ * what it throws is told to the agent. `resume` goes on with a call during which the page was reloaded.
+ * @typedef {object} Tool
+ * @property {string} name
+ * @property {string} description
+ * @property {string} [title]
+ * @property {Record<string, unknown>} [inputSchema]
+ * @property {Record<string, unknown>} [outputSchema]
+ * @property {{ readOnlyHint?: boolean, idempotentHint?: boolean, destructiveHint?: boolean, openWorldHint?: boolean, title?: string }} [annotations]
+ * @property {(input: any, agent: ToolAgent) => unknown} execute
+ * @property {(input: any, agent: ToolAgent) => unknown} [resume] */
+
+/** Which tools agents are offered now, by their whole names, and why others are not.
+ * @typedef {{ names: string[], refused: { name: string, message: string }[] }} ToolsOffered */
 
 /**
  * @typedef {object} Events
@@ -61,7 +97,15 @@
  * @property {(question: Question, closure: Closure) => void} closed   it left `questions`
  * @property {(notice: Notice) => void} notice           an agent has something to say
  * @property {(fault: Fault) => void} fault              the gateway refused a message
+ * @property {(offered: ToolsOffered) => void} tools     what of the page's tools agents are offered
+ * @property {(demand: Demand) => void} signin           the person has to sign in (again)
  */
+
+/**
+ * An API key or an access token, or a function that returns one. It is asked again when
+ * the gateway refused what it returned last (`refused`), and may take as long as a person
+ * needs; an empty text says that nobody is signed in.
+ * @typedef {string | ((asked: { refused: boolean }) => string | null | undefined | Promise<string | null | undefined>)} Token */
 
 /**
  * @typedef {object} Options
@@ -70,6 +114,10 @@
  * @property {string} [user]
  * @property {string} [name]        what to call this frontend
  * @property {string[]} [groups]
+ * @property {string} [tools]       offer the page's tools to agents, in this namespace; see `offerTools`
+ * @property {Token} [token]        who the person is; tickets are made with it
+ * @property {() => string | null | undefined | Promise<string | null | undefined>} [ticket]
+ *   instead of `token`: returns a ticket that the app's own backend got, a new one each time
  */
 
 // Delays: base and cap as in Centrifugo's clients; an open connection has to
@@ -81,6 +129,14 @@ const STABLE_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 const ACK_TIMEOUT_MS = 10_000;
 const MAX_SENDS = 4;
+// Credentials refused in a row before a person is asked: one may just have ended.
+const MAX_REFUSALS = 2;
+const SUBPROTOCOL = "frontend-router.v1";
+const ZSTD = "frontend-router.v1.zstd";
+const TICKET = "frontend-router.ticket.";
+// The gateway's close codes for a credential that is not good, and for one that may not answer.
+const UNAUTHENTICATED = 3000;
+const FORBIDDEN = 3503;
 const DRAFT_PAUSE_MS = 400;
 // After a reconnect every open question is offered again; one that has not
 // come when the offers have paused this long is no longer open.
@@ -151,7 +207,14 @@ export class Question {
     this.choices = [];
     /** @type {Record<string, unknown> | null} */
     this.schema = null;
+    /** Markdown; where it is shown, nothing in it may become markup or be loaded. */
     this.context = "";
+    /** What to call it in a list, where `text` has more than that. */
+    this.heading = "";
+    /** What somebody is asked to let run. @type {Approval | null} */
+    this.approval = null;
+    /** @type {"low" | "normal" | "high"} */
+    this.urgency = "normal";
     /** What somebody had typed when the question was offered. */
     this.draftText = "";
     this.accept(frame);
@@ -170,6 +233,9 @@ export class Question {
     this.choices = choices(frame.choices);
     this.schema = record(frame.schema);
     this.context = text(frame.context);
+    this.heading = text(frame.heading) || this.text;
+    this.approval = approval(frame.approval);
+    this.urgency = frame.urgency === "low" || frame.urgency === "high" ? frame.urgency : "normal";
     this.draftText = text(frame.draft);
   }
 
@@ -216,6 +282,10 @@ export class Router {
   questions = new Map();
   /** @type {ConnectionState} */
   state = "closed";
+  /** Who the gateway takes the person for; empty where it wants no credential. */
+  user = "";
+  /** @type {string[]} */
+  groups = [];
   /** What the gateway said about itself; empty before the first connection. */
   server = { name: "", version: "" };
   /** @type {Limits} */
@@ -234,19 +304,28 @@ export class Router {
   #skew = 0;
   #connectSentAt = 0;
   #openedAt = 0;
+  /** Whether zstd is offered: until a gateway does not take it, or sends what is none. */
+  #offersZstd = readsZstd();
   #sweptAt = Date.now();
   /** A gateway that knows only the four original messages acknowledges nothing. */
   #acknowledges = true;
   /** @type {URL} */ #url;
   /** @type {Options} */ #options;
+  /** @type {Credential | null} */ #credential = null;
+  /** Ends the wait for a ticket. */ #asking = new AbortController();
+  /** Why the gateway is about to close. */ #refusal = "";
   #abort = new AbortController();
+  /** @type {Tools | null} */ #tools = null;
 
   /** @param {Options} options */
   constructor(options) {
     this.#url = socketUrl(options.url);
-    this.#options = { ...options };
+    const { token, ticket, tools, ...others } = options;
+    this.#options = others;
+    if (token !== undefined || ticket) this.#credential = new Credential(this.#url, token, ticket);
     /** Stable for this tab: the gateway resumes us by it. */
     this.frontendId = options.frontendId ?? rememberedId(this.#url);
+    if (tools !== undefined) this.offerTools(tools);
     this.#open();
     this.#listenToPage();
     this.#sweeping = setInterval(() => this.#sweep(), SWEEP_MS);
@@ -325,6 +404,24 @@ export class Router {
     this.#send({ type: "seen", request_id: id });
   }
 
+  /**
+   * Offer tools to agents, as `<namespace>.<tool>`: those that are registered with what this
+   * returns, and those that the page registers with WebMCP from now on, unless `webmcp` is false.
+   * @param {string} namespace
+   * @param {{ webmcp?: boolean }} [options]
+   * @returns {Tools}
+   */
+  offerTools(namespace, { webmcp = true } = {}) {
+    this.#tools?.clear();
+    this.#tools = new Tools(namespace, `${keyOf(this.#url)}#calls`, {
+      send: (message) => this.state === "open" && this.#send(message),
+      now: () => this.now(),
+      offered: (offered) => this.#emit("tools", offered),
+    });
+    if (webmcp) bridge(this.#tools);
+    return this.#tools;
+  }
+
   /** Answers the gateway has not confirmed. */
   get unconfirmed() {
     return this.#replies.size;
@@ -333,6 +430,17 @@ export class Router {
   /** Try at once: instead of pausing, or after the gateway ended the connection for good. */
   reconnect() {
     if (this.state === "connecting" || this.state === "open" || this.#abort.signal.aborted) return;
+    if (this.state === "closed") this.#credential?.startOver();
+    this.#attempt = 0;
+    this.#open();
+  }
+
+  /** Show another credential from now on, on a new connection.
+   * @param {Token} token */
+  signIn(token) {
+    if (this.#abort.signal.aborted) return;
+    this.#credential = new Credential(this.#url, token);
+    this.#leave(1000);
     this.#attempt = 0;
     this.#open();
   }
@@ -361,22 +469,70 @@ export class Router {
 
   #open() {
     clearTimeout(this.#timer);
+    this.#refusal = "";
     this.#setState({ state: "connecting" });
     this.#unconfirmed = new Set(this.questions.keys());
-    // No subprotocol is offered: a browser drops the connection when a gateway
-    // that knows none does not name it back, and without it all is the same.
-    const socket = new WebSocket(this.#url);
+    // No subprotocol is offered without need: a browser drops the connection when a
+    // gateway that knows none does not name it back, and without it all is the same.
+    if (!this.#credential) return this.#dial([]);
+    const { signal } = (this.#asking = new AbortController());
+    this.#credential.ticket(signal).then(
+      // A gateway that makes no tickets wants none.
+      (ticket) => signal.aborted || this.#dial(ticket ? [SUBPROTOCOL, TICKET + ticket] : []),
+      (error) => signal.aborted || this.#hasNoTicket(error),
+    );
+  }
+
+  /** @param {string[]} subprotocols */
+  #dial(subprotocols) {
+    const offersZstd = this.#offersZstd;
+    const plainly = subprotocols.length ? subprotocols : [SUBPROTOCOL];
+    const socket = new WebSocket(this.#url, offersZstd ? [ZSTD, ...plainly] : subprotocols);
+    socket.binaryType = "arraybuffer";
+    const inTurn = turns();
+    let isOpen = false;
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#lost(socket, 1006, "no answer"), CONNECT_TIMEOUT_MS);
     socket.onopen = () => {
+      isOpen = true;
       this.#connectSentAt = Date.now();
       const { user, name, groups } = this.#options;
       this.#send({ type: "connect", frontend_id: this.frontendId, user, name, groups });
     };
-    socket.onmessage = (event) => {
-      if (socket === this.#socket) this.#receive(event.data);
+    /** @param {number} code @param {string} reason */
+    const lost = (code, reason) => {
+      if (offersZstd && !isOpen) this.#offersZstd = false;
+      this.#lost(socket, code, reason);
     };
-    socket.onclose = (event) => this.#lost(socket, event.code, event.reason);
+    const unreadable = () => {
+      this.#offersZstd = false;
+      this.#lost(socket, 1006, "a message could not be read");
+    };
+    /** @param {unknown} data */
+    const receive = (data) => {
+      if (socket === this.#socket) this.#receive(data);
+    };
+    socket.onmessage = ({ data }) =>
+      inTurn(data instanceof ArrayBuffer ? unzstd(data) : data, receive, unreadable);
+    socket.onclose = ({ code, reason }) => inTurn(null, () => lost(code, reason), unreadable);
+  }
+
+  /** @param {unknown} error */
+  #hasNoTicket(error) {
+    if (!(error instanceof NoTicket)) {
+      report(error); // The app's function failed; it may not next time.
+      this.#pause(1006, "the app could not say who this is", this.#jitter());
+    } else if (error.code) this.#demandSignIn(error.code, error.message);
+    else this.#pause(UNAUTHENTICATED, error.message, error.wait + this.#jitter());
+  }
+
+  /**
+   * @param {3000 | 3503} code
+   * @param {string} reason
+   */
+  #demandSignIn(code, reason) {
+    this.#setState({ state: "closed", code, reason, terminal: true, needsSignIn: true });
+    this.#emit("signin", { reason, code });
   }
 
   /**
@@ -391,14 +547,32 @@ export class Router {
       clearTimeout(reply.timer);
       this.#setPhase(id, "unsent");
     }
-    if (!mayReconnect(code)) {
-      this.#setState({ state: "closed", code, reason, terminal: true });
-      return;
+    if (this.#openedAt && Date.now() - this.#openedAt > STABLE_MS) {
+      this.#attempt = 0;
+      this.#credential?.startOver();
     }
-    if (this.#openedAt && Date.now() - this.#openedAt > STABLE_MS) this.#attempt = 0;
     this.#openedAt = 0;
-    // Full jitter: after a restart nobody comes back in step with anybody.
-    const delay = Math.random() * Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** this.#attempt++);
+    if (code === FORBIDDEN) return this.#demandSignIn(code, this.#refusal || reason);
+    if (code === UNAUTHENTICATED && !this.#credential?.mayHaveAnother())
+      return this.#demandSignIn(code, this.#refusal || reason);
+    if (!mayReconnect(code)) return this.#setState({ state: "closed", code, reason, terminal: true });
+    // A gateway that restarts spreads its frontends, and tells each when to come back.
+    const told = code === 1012 && /\bretry_after_ms=(\d{1,6})\b/.exec(reason);
+    if (told) this.#pause(code, reason, Math.min(RETRY_CAP_MS, Number(told[1])));
+    else this.#pause(code, reason, this.#jitter());
+  }
+
+  /** Full jitter: nobody comes back in step with anybody. */
+  #jitter() {
+    return Math.random() * Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** this.#attempt++);
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {number} delay
+   */
+  #pause(code, reason, delay) {
     this.#timer = setTimeout(() => this.#open(), delay);
     this.#setState({ state: "waiting", code, reason, retryAt: Date.now() + delay });
   }
@@ -408,6 +582,7 @@ export class Router {
   #leave(code) {
     clearTimeout(this.#timer);
     clearTimeout(this.#settling);
+    this.#asking.abort();
     const socket = this.#socket;
     this.#socket = null;
     if (!socket) return;
@@ -423,6 +598,9 @@ export class Router {
     };
     window.addEventListener("online", retry, { signal });
     window.addEventListener("pageshow", retry, { signal });
+    // A browser may keep a page that was left, with its connection, and nobody in front of it.
+    const leave = () => this.#socket && this.#lost(this.#socket, 1006, "the page is put aside");
+    window.addEventListener("pagehide", leave, { signal });
     document.addEventListener("visibilitychange", () => document.hidden || retry(), { signal });
   }
 
@@ -459,6 +637,14 @@ export class Router {
         return this.#acknowledged(frame);
       case "notify_user":
         return this.#emit("notice", notice(frame, this.now()));
+      case "tool_call":
+        return this.#tools?.called(frame);
+      case "tool_cancel":
+        return this.#tools?.cancelled(text(frame.call_id), text(frame.message) || text(frame.reason));
+      case "tool_ack":
+        return this.#tools?.acknowledged(text(frame.call_id));
+      case "tools_registered":
+        return this.#tools?.registered(frame);
       case "error":
         return this.#refused(frame);
       default: // A later gateway may say more than we know.
@@ -474,13 +660,33 @@ export class Router {
     // The gateway read its clock half a round trip ago.
     const travel = (this.#openedAt - this.#connectSentAt) / 2;
     if (Number.isFinite(serverTime)) this.#skew = serverTime + travel - this.#openedAt;
-    if (typeof frame.frontend_id === "string") this.frontendId = frame.frontend_id;
+    this.#become(text(frame.user), frame.groups);
+    if (typeof frame.frontend_id === "string" && frame.frontend_id !== this.frontendId) {
+      this.frontendId = frame.frontend_id;
+      // Ours was somebody else's, who had this tab before.
+      if (this.#options.frontendId === undefined) remember(this.#url, this.frontendId);
+    }
     this.limits = { ...DEFAULT_LIMITS, ...numbers(frame.limits) };
     const server = record(frame.server);
     if (server) this.server = { name: text(server.name), version: text(server.version) };
     this.#setState({ state: "open" });
     for (const id of this.#replies.keys()) this.#sendReply(id);
+    this.#tools?.connected();
     this.#awaitReoffers();
+  }
+
+  /**
+   * What one person had before them is not the next one's, nor is it said in their name.
+   * @param {string} user
+   * @param {unknown} groups
+   */
+  #become(user, groups) {
+    const before = this.user;
+    this.user = user;
+    this.groups = Array.isArray(groups) ? groups.map(text) : [];
+    if (!before || before === user) return;
+    for (const id of [...this.#replies.keys()]) this.#settleReply(id, { status: "unsent" });
+    for (const id of [...this.questions.keys()]) this.#finish(id, { reason: "gone", mine: false });
   }
 
   #awaitReoffers() {
@@ -556,14 +762,20 @@ export class Router {
       retryable: frame.retryable === true,
       requestId: typeof frame.request_id === "string" ? frame.request_id : undefined,
     };
+    if (fault.code === "unauthenticated") this.#refusal = fault.message;
+    const pause = typeof frame.retry_after === "number" ? frame.retry_after * 1000 : 0;
     for (const [id, reply] of this.#replies) {
       if (reply.sentOn !== this.#socket || (fault.requestId && fault.requestId !== id)) continue;
       // A busy gateway may not say which answer it did not take. Sending one
       // again that it did take is harmless.
-      if (fault.retryable && reply.sends < MAX_SENDS) this.#sendReplySoon(id, reply);
+      if (fault.retryable && reply.sends < MAX_SENDS) this.#sendReplySoon(id, reply, pause);
       else if (fault.requestId) this.#settleReply(id, { status: "invalid", message: fault.message });
     }
+    if (fault.retryable) this.#tools?.refused(fault.requestId, pause || ACK_TIMEOUT_MS * Math.random());
     this.#emit("fault", fault);
+    // A gateway that cannot say now who we are does not let us in later either.
+    if (this.state === "connecting" && fault.retryable && !fault.requestId && this.#socket)
+      this.#lost(this.#socket, 1013, fault.message);
   }
 
   // ---- what we say ----------------------------------------------------------
@@ -616,14 +828,14 @@ export class Router {
    * @param {string} id
    * @param {Reply} reply
    */
-  #sendReplySoon(id, reply) {
+  #sendReplySoon(id, reply, pause = 0) {
     clearTimeout(reply.timer);
     reply.timer = setTimeout(
       () => {
         reply.sentOn = null;
         this.#sendReply(id);
       },
-      Math.random() * RETRY_BASE_MS * 2 ** reply.sends,
+      pause + Math.random() * RETRY_BASE_MS * 2 ** reply.sends,
     );
   }
 
@@ -743,14 +955,558 @@ export class Router {
         listener(...args);
       } catch (error) {
         // The page's mistake is the page's: the connection goes on.
-        if (typeof reportError === "function") reportError(error);
-        else console.error(error);
+        report(error);
       }
     }
   }
 }
 
+// ---- tools for agents --------------------------------------------------------
+
+// What is remembered of calls, for a page that reloads while one is under way.
+const MAX_CALLS = 200;
+// What the gateway passes on, if nobody has told it otherwise.
+const MAX_RESULT = 256 * 1024;
+const INTERRUPTED =
+  "The page was reloaded while this tool ran. Whether it did what it was asked to is not known, and it was not run again.";
+
+/** @typedef {{ send: (message: Record<string, unknown>) => boolean, now: () => number, offered: (offered: ToolsOffered) => void }} Line */
+/** @typedef {{ abort: AbortController, result: Record<string, unknown> | null }} Run */
+
+/** The tools that a page offers to agents; made by `Router.offerTools`. */
+export class Tools {
+  /** What agents are offered now, by their whole names. @type {string[]} */
+  names = [];
+
+  /** @type {string} */ #namespace;
+  /** @type {Line} */ #line;
+  /** @type {Ledger} */ #ledger;
+  /** @type {Map<string, Tool>} */ #tools = new Map();
+  /** Calls that run here, or whose results are not acknowledged. @type {Map<string, Run>} */ #runs = new Map();
+  #isSaid = true;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #again;
+
+  /**
+   * @param {string} namespace
+   * @param {string} key  where calls are remembered
+   * @param {Line} line
+   */
+  constructor(namespace, key, line) {
+    this.#namespace = namespace;
+    this.#line = line;
+    this.#ledger = new Ledger(key);
+  }
+
+  /**
+   * Offer a tool, in place of one with the same name.
+   * @param {Tool} tool
+   * @param {{ signal?: AbortSignal }} [options]  aborting it offers the tool no more
+   * @returns {() => void} offers it no more
+   */
+  register(tool, { signal } = {}) {
+    if (typeof tool?.name !== "string" || typeof tool.execute !== "function")
+      throw new TypeError("a tool has a name, a description and execute");
+    const remove = () => {
+      if (this.#tools.get(tool.name) !== tool) return;
+      this.#tools.delete(tool.name);
+      this.#say();
+    };
+    if (signal?.aborted) return remove;
+    this.#tools.set(tool.name, tool);
+    signal?.addEventListener("abort", remove);
+    this.#say();
+    return remove;
+  }
+
+  /** @param {string} name */
+  unregister(name) {
+    if (this.#tools.delete(name)) this.#say();
+  }
+
+  /** Offer nothing any more. */
+  clear() {
+    this.#tools.clear();
+    this.#say();
+  }
+
+  // -- for the router
+
+  connected() {
+    this.#isSaid = true;
+    if (this.#tools.size) this.#say();
+    for (const [id, run] of this.#runs) if (run.result) this.#return(id, run.result);
+  }
+
+  /**
+   * @param {string | undefined} callId
+   * @param {number} pause
+   */
+  refused(callId, pause) {
+    const result = callId && this.#runs.get(callId)?.result;
+    if (result) setTimeout(() => this.#return(callId, result), pause);
+    else if (!callId && this.#isSaid && this.#tools.size) {
+      // Perhaps it was the tools for which there was no room.
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.#say(), pause);
+    }
+  }
+
+  /** @param {Record<string, unknown>} frame */
+  registered(frame) {
+    clearTimeout(this.#again);
+    this.names = Array.isArray(frame.tools) ? frame.tools.map(text) : [];
+    const refused = Array.isArray(frame.refused) ? frame.refused.map((each) => record(each) ?? {}) : [];
+    this.#line.offered({
+      names: this.names,
+      refused: refused.map((each) => ({ name: text(each.name), message: text(each.message) })),
+    });
+  }
+
+  /** @param {Record<string, unknown>} frame */
+  called(frame) {
+    const id = text(frame.call_id);
+    const running = this.#runs.get(id);
+    if (!id || running) {
+      // The same call again: it runs, or what it returned has not arrived.
+      if (running?.result) this.#return(id, running.result);
+      return;
+    }
+    const before = this.#ledger.find(id);
+    /** @type {Run} */
+    const run = { abort: new AbortController(), result: before?.result ?? null };
+    this.#runs.set(id, run);
+    if (run.result) return this.#return(id, run.result);
+    const tool = [...this.#tools.values()].find((each) => text(frame.tool) === `${this.#namespace}.${agreed(each.name)}`);
+    if (!tool) return this.#finish(id, run, failed("This page has no such tool any more."));
+    const hints = tool.annotations ?? {};
+    const again = hints.readOnlyHint === true || hints.idempotentHint === true;
+    const execute = before ? (tool.resume ?? (again ? tool.execute : null)) : tool.execute;
+    if (!execute) return this.#finish(id, run, failed(INTERRUPTED));
+    const start = () => this.#run(id, run, () => execute.call(tool, record(frame.arguments) ?? {}, this.#agent(id, frame, run)));
+    // A tab that was duplicated has our id: one of the two runs it, and the other hears that it has ended.
+    if (navigator.locks) navigator.locks.request(`frontend-router:${id}`, start).catch(report);
+    else void start();
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} why
+   */
+  cancelled(id, why) {
+    this.#runs.get(id)?.abort.abort(new DOMException(why, "AbortError"));
+    this.acknowledged(id);
+  }
+
+  /** @param {string} id */
+  acknowledged(id) {
+    this.#runs.delete(id);
+    this.#ledger.forget(id);
+  }
+
+  // -- inside
+
+  /** Say what is offered, once for all that is registered in one go. */
+  #say() {
+    if (!this.#isSaid) return;
+    this.#isSaid = false;
+    queueMicrotask(() => {
+      this.#isSaid = true;
+      const tools = [...this.#tools.values()].map((tool) => ({
+        name: agreed(tool.name),
+        title: tool.title,
+        description: tool.description,
+        inputSchema: schema(tool.inputSchema),
+        outputSchema: schema(tool.outputSchema),
+        annotations: tool.annotations,
+      }));
+      this.#line.send({ type: "register_tools", namespace: this.#namespace, tools });
+    });
+  }
+
+  /**
+   * @param {string} id
+   * @param {Record<string, unknown>} frame
+   * @param {Run} run
+   * @returns {ToolAgent}
+   */
+  #agent(id, frame, run) {
+    return {
+      callId: id,
+      from: asker(frame.from),
+      signal: run.abort.signal,
+      progress: (progress, total, message) => {
+        if (this.#runs.get(id) === run && !run.result)
+          this.#line.send({ type: "tool_progress", call_id: id, progress, total, message });
+      },
+      requestUserInteraction: async (ask) => ask(),
+    };
+  }
+
+  /**
+   * @param {string} id
+   * @param {Run} run
+   * @param {() => unknown} execute
+   */
+  async #run(id, run, execute) {
+    if (run.abort.signal.aborted) return;
+    this.#ledger.began(id);
+    /** @type {Record<string, unknown>} */
+    let result;
+    try {
+      // As it will be read: what JSON cannot say is an error of the tool.
+      result = JSON.parse(JSON.stringify(returned(await execute())));
+      if (JSON.stringify(result).length > MAX_RESULT) result = failed(`The result is longer than ${MAX_RESULT} characters.`);
+    } catch (error) {
+      result = failed(error instanceof Error ? error.message || error.name : String(error));
+    }
+    this.#finish(id, run, result);
+  }
+
+  /**
+   * @param {string} id
+   * @param {Run} run
+   * @param {Record<string, unknown>} result
+   */
+  #finish(id, run, result) {
+    if (this.#runs.get(id) !== run) return; // Nobody waits any more.
+    run.result = result;
+    this.#ledger.ended(id, result);
+    this.#return(id, result);
+  }
+
+  /**
+   * @param {string} id
+   * @param {Record<string, unknown>} result
+   */
+  #return(id, result) {
+    this.#line.send({ type: "tool_result", call_id: id, result });
+  }
+}
+
+/** The calls that began in this tab: a page that reloads must not run one twice. */
+class Ledger {
+  /** @type {string} */ #key;
+  /** @type {Map<string, { result?: Record<string, unknown> }>} */ #calls;
+
+  /** @param {string} key */
+  constructor(key) {
+    this.#key = key;
+    try {
+      this.#calls = new Map(JSON.parse(sessionStorage.getItem(key) ?? "[]"));
+    } catch {
+      this.#calls = new Map(); // Storage is off, or holds what is none of ours.
+    }
+  }
+
+  /** @param {string} id */
+  find(id) {
+    return this.#calls.get(id);
+  }
+
+  /** @param {string} id */
+  began(id) {
+    this.#put(id, {});
+  }
+
+  /**
+   * @param {string} id
+   * @param {Record<string, unknown>} result
+   */
+  ended(id, result) {
+    this.#put(id, { result });
+  }
+
+  /** @param {string} id */
+  forget(id) {
+    if (this.#calls.delete(id)) this.#keep();
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ result?: Record<string, unknown> }} call
+   */
+  #put(id, call) {
+    this.#calls.delete(id);
+    this.#calls.set(id, call);
+    if (this.#calls.size > MAX_CALLS) this.#calls.delete([...this.#calls.keys()][0]);
+    this.#keep();
+  }
+
+  #keep() {
+    try {
+      sessionStorage.setItem(this.#key, JSON.stringify([...this.#calls]));
+    } catch {
+      // Storage is off or full: calls are known as long as the page lives.
+    }
+  }
+}
+
+/**
+ * Have the tools that a page registers with WebMCP offered: by what the browser has, or by a
+ * small stand-in for it.
+ * @param {Tools} tools
+ */
+function bridge(tools) {
+  const page = /** @type {any} */ (typeof document === "undefined" ? {} : document);
+  const browser = /** @type {any} */ (navigator);
+  const native = page.modelContext ?? browser.modelContext;
+  const context = native ?? {};
+  /** @type {Map<string, () => void>} */
+  const removers = new Map();
+  /** @param {Tool} tool @param {{ signal?: AbortSignal }} [options] */
+  const put = (tool, options) => void removers.set(tool.name, tools.register(tool, options));
+  /** @param {string} name */
+  const drop = (name) => {
+    removers.get(name)?.();
+    removers.delete(name);
+  };
+  const dropAll = () => [...removers.keys()].forEach(drop);
+  /** @type {Record<string, (...given: any[]) => void>} */
+  const also = {
+    registerTool: put,
+    unregisterTool: drop,
+    provideContext: (given) => (dropAll(), (given?.tools ?? []).forEach((/** @type {Tool} */ tool) => put(tool))),
+    clearContext: dropAll,
+  };
+  for (const [name, step] of Object.entries(also)) {
+    const own = context[name];
+    if (native && typeof own !== "function") continue;
+    /** @param {any[]} given */
+    const value = (...given) => {
+      // What the browser refuses is not offered.
+      const said = own?.apply(context, given);
+      step(...given);
+      return said ?? (name === "registerTool" && !native ? { unregister: () => drop(given[0].name) } : said);
+    };
+    Object.defineProperty(context, name, { value, configurable: true, writable: true });
+  }
+  if (native) return;
+  for (const owner of [page, browser])
+    Object.defineProperty(owner, "modelContext", { value: context, configurable: true });
+}
+
+/** A tool's name as agents have it: WebMCP lets a name have more kinds of characters.
+ * @param {string} name */
+function agreed(name) {
+  return name.replace(/[^\w-]/g, "_");
+}
+
+/** @param {unknown} value */
+function schema(value) {
+  return typeof value === "string" ? JSON.parse(value) : value;
+}
+
+/** What a tool returned, as MCP has it.
+ * @param {unknown} value
+ * @returns {Record<string, unknown>} */
+function returned(value) {
+  const said = record(value);
+  if (Array.isArray(said?.content)) {
+    const { content, structuredContent, isError } = /** @type {Record<string, unknown>} */ (said);
+    return { content, structuredContent, isError };
+  }
+  if (value === undefined || value === null) return { content: [] };
+  const words = typeof value === "string" ? value : JSON.stringify(value);
+  const content = [{ type: "text", text: wellFormed(words) }];
+  return said ? { content, structuredContent: said } : { content };
+}
+
+/** @param {string} message */
+function failed(message) {
+  return { content: [{ type: "text", text: wellFormed(message) }], isError: true };
+}
+
+// ---- who the person is ------------------------------------------------------
+
+/** There is no ticket: the person has to sign in (`code`), or it is tried again (`wait` is the least pause). */
+class NoTicket extends Error {
+  /**
+   * @param {string} message
+   * @param {0 | 3000 | 3503} [code]
+   * @param {number} [wait]
+   */
+  constructor(message, code = 0, wait = 0) {
+    super(message);
+    this.code = code;
+    this.wait = wait;
+  }
+}
+
+/** What the page can show of who its person is, as tickets: each is good for one connection. */
+class Credential {
+  /** @type {URL} */ #url;
+  /** @type {Token | undefined} */ #source;
+  /** @type {Options["ticket"]} */ #ticketSource;
+  /** @type {unknown} */ #token = "";
+  /** What the gateway refused last, and its words. */
+  #refused = { token: "", reason: "" };
+  #refusals = 0;
+
+  /**
+   * @param {URL} url  of the socket
+   * @param {Token} [token]
+   * @param {Options["ticket"]} [ticket]
+   */
+  constructor(url, token, ticket) {
+    this.#url = new URL("ticket", url);
+    this.#url.protocol = url.protocol.replace("ws", "http");
+    this.#source = token;
+    this.#ticketSource = token === undefined ? ticket : undefined;
+  }
+
+  /** Forget that something was refused: it was long ago, or somebody says so. */
+  startOver() {
+    this.#refusals = 0;
+    this.#refused = { token: "", reason: "" };
+  }
+
+  /** What was shown is good no more. Whether there may be another one. */
+  mayHaveAnother() {
+    this.#token = "";
+    this.#refusals += 1;
+    return this.#refusals < MAX_REFUSALS;
+  }
+
+  /**
+   * Return a fresh ticket; an empty text for a gateway that makes none.
+   * @param {AbortSignal} signal
+   * @returns {Promise<string>}
+   */
+  async ticket(signal) {
+    if (this.#ticketSource) {
+      const given = await this.#ticketSource();
+      if (!given) throw new NoTicket("", UNAUTHENTICATED);
+      return bare(given);
+    }
+    if (!this.#token) {
+      const source = this.#source;
+      const asked = typeof source === "function" ? await source({ refused: this.#refusals > 0 }) : source;
+      this.#token = typeof asked === "string" ? asked.trim() : "";
+      if (signal.aborted) throw new NoTicket("");
+    }
+    const token = String(this.#token);
+    if (!token) throw new NoTicket(this.#refused.reason, UNAUTHENTICATED);
+    // Nothing else may be in a header. What it is instead is not said: it may be secret.
+    if (!/^[\x21-\x7e]+$/.test(token)) throw this.#refuse(token, "This is no API key or access token: those are one word.");
+    if (token === this.#refused.token) throw new NoTicket(this.#refused.reason, UNAUTHENTICATED);
+    return this.#exchange(token, signal);
+  }
+
+  /**
+   * @param {string} token
+   * @param {AbortSignal} signal
+   */
+  async #exchange(token, signal) {
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), CONNECT_TIMEOUT_MS);
+    signal.addEventListener("abort", () => patience.abort());
+    try {
+      const response = await fetch(this.#url, {
+        method: "POST",
+        headers: { Authorization: `Bearer ${token}` },
+        credentials: "omit",
+        cache: "no-store",
+        redirect: "error",
+        referrerPolicy: "no-referrer",
+        signal: patience.signal,
+      });
+      const said = record(await response.json().catch(() => null)) ?? {};
+      if (response.ok) return bare(said.ticket);
+      return this.#turnedAway(response, token, text(said.error).slice(0, 500));
+    } catch (error) {
+      throw error instanceof NoTicket ? error : new NoTicket("The gateway cannot be reached.");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * @param {Response} response
+   * @param {string} token
+   * @param {string} reason
+   */
+  #turnedAway({ status, headers }, token, reason) {
+    if (status === 404 || status === 405) return "";
+    if (status === 401) throw this.#refuse(token, reason);
+    if (status === 403) throw new NoTicket(reason, FORBIDDEN);
+    const seconds = Number(headers.get("Retry-After"));
+    const wait = seconds > 0 ? Math.min(seconds * 1000, RETRY_CAP_MS) : 0;
+    throw new NoTicket(reason || `The gateway says ${status}.`, 0, wait);
+  }
+
+  /**
+   * @param {string} token
+   * @param {string} reason
+   */
+  #refuse(token, reason) {
+    this.#refused = { token, reason };
+    const mayHaveAnother = this.mayHaveAnother() && typeof this.#source === "function";
+    return new NoTicket(reason, mayHaveAnother ? 0 : UNAUTHENTICATED);
+  }
+}
+
+/** A ticket without what tells it from other subprotocols. What cannot be one is not shown to anybody.
+ * @param {unknown} value */
+function bare(value) {
+  const ticket = text(value).replace(TICKET, "");
+  if (!/^[\w.~+-]+$/.test(ticket)) throw new NoTicket("What came instead of a ticket is none.");
+  return ticket;
+}
+
 // ---- reading what came over the wire ----------------------------------------
+
+/** Whether this browser reads zstd. None can be given a dictionary, so none is asked for. */
+function readsZstd() {
+  try {
+    return Boolean(new DecompressionStream(/** @type {any} */ ("zstd")));
+  } catch {
+    return false;
+  }
+}
+
+/** @param {ArrayBuffer} data */
+function unzstd(data) {
+  const zstd = new DecompressionStream(/** @type {any} */ ("zstd"));
+  return new Response(new Blob([data]).stream().pipeThrough(zstd)).text();
+}
+
+/** Take values in the order in which they came: at once, unless one before is not there yet. */
+function turns() {
+  /** @type {Promise<void> | null} */
+  let last = null;
+  /**
+   * @param {unknown} value
+   * @param {(value: unknown) => void} take
+   * @param {() => void} fail
+   */
+  return (value, take, fail) => {
+    if (!last && !(value instanceof Promise)) return take(value);
+    const own = takeAfter(last, value, take, fail)
+      .catch(report)
+      .finally(() => {
+        if (last === own) last = null;
+      });
+    last = own;
+  };
+}
+
+/**
+ * @param {Promise<void> | null} before
+ * @param {unknown} value
+ * @param {(value: unknown) => void} take
+ * @param {() => void} fail
+ */
+async function takeAfter(before, value, take, fail) {
+  let known;
+  try {
+    known = await value;
+  } catch {
+    await before;
+    return fail();
+  }
+  await before;
+  take(known);
+}
 
 /** @param {unknown} data */
 function parse(data) {
@@ -834,6 +1590,17 @@ function choices(value) {
 }
 
 /**
+ * @param {unknown} value
+ * @returns {Approval | null}
+ */
+function approval(value) {
+  const asked = record(value);
+  if (!asked) return null;
+  const { tool, digest, reason } = asked;
+  return { tool: text(tool), arguments: text(asked.arguments), digest: text(digest), reason: text(reason) };
+}
+
+/**
  * @param {Record<string, unknown>} frame
  * @param {number} now
  * @returns {Notice}
@@ -870,19 +1637,41 @@ function socketUrl(url) {
   return absolute;
 }
 
+/** @param {unknown} error */
+function report(error) {
+  if (typeof reportError === "function") reportError(error);
+  else console.error(error);
+}
+
 /** One id per tab and gateway: it survives a reload and not a new tab.
  * @param {URL} url */
 function rememberedId(url) {
-  const key = `frontend-router:${url.origin}${url.pathname}`;
   const fresh = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
     byte.toString(16).padStart(2, "0"),
   ).join("");
   try {
-    const known = sessionStorage.getItem(key);
+    const known = sessionStorage.getItem(keyOf(url));
     if (known) return known;
-    sessionStorage.setItem(key, fresh);
+  } catch {
+    // As below.
+  }
+  remember(url, fresh);
+  return fresh;
+}
+
+/**
+ * @param {URL} url
+ * @param {string} id
+ */
+function remember(url, id) {
+  try {
+    sessionStorage.setItem(keyOf(url), id);
   } catch {
     // Storage is switched off: the id lasts as long as the page.
   }
-  return fresh;
+}
+
+/** @param {URL} url */
+function keyOf(url) {
+  return `frontend-router:${url.origin}${url.pathname}`;
 }

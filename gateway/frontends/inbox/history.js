@@ -11,6 +11,7 @@ import { timeAgo } from "./durations.js";
 import { beginning, element, icon } from "./elements.js";
 
 const KEY = "frontend-router.history";
+const OWNER = "frontend-router.history-owner";
 const MAX_ENTRIES = 100;
 const MAX_TEXT = 4_000;
 
@@ -37,6 +38,21 @@ export function history(container, counter) {
   draw();
   return {
     draw,
+    /**
+     * Forget what another user answered in this tab.
+     * @param {string} user  empty for all
+     */
+    belongTo(user) {
+      try {
+        if (user && sessionStorage.getItem(OWNER) === user) return;
+        sessionStorage.setItem(OWNER, user);
+        sessionStorage.removeItem(KEY);
+      } catch {
+        // Storage is off: there is nothing in it.
+      }
+      entries.length = 0;
+      draw();
+    },
     /** @param {Done} done */
     add(done) {
       entries.unshift({ ...done, question: beginning(done.question, MAX_TEXT), said: beginning(done.said, MAX_TEXT) });

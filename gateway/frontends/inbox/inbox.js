@@ -9,19 +9,24 @@
  * has been read.
  */
 
+import { account } from "./account.js";
 import { appearance } from "./appearance.js";
 import { closingOf } from "./closings.js";
 import { connectionBanner } from "./connection-banner.js";
-import { dropDraft, keepDraft, pruneDrafts, readDraft } from "./drafts.js";
+import { askAroundFirst, credential, forgetCredential, keepCredential, keepFromAround } from "./credential.js";
+import { draftsAreOf, dropAllDrafts, dropDraft, keepDraft, pruneDrafts, readDraft } from "./drafts.js";
 import { count } from "./durations.js";
 import { beginning, existing, isTouch } from "./elements.js";
+import { embedding } from "./embedding.js";
 import { connect } from "./frontend-router.js";
 import { history } from "./history.js";
 import { identityDialog, knownIdentity } from "./identity.js";
 import { notifications, tabBadge } from "./notifications.js";
+import { pageTools } from "./page-tools.js";
 import { questionCard } from "./question-card.js";
 import { questionList } from "./question-list.js";
 import { listenForKeys } from "./shortcuts.js";
+import { signInPanel } from "./sign-in.js";
 import { toasts } from "./toasts.js";
 import { gatewayConfig, welcome } from "./welcome.js";
 
@@ -57,7 +62,11 @@ let card = null;
 let listIsStale = false;
 let drawing = 0;
 let arrivals = 0;
+/** @type {Question | null} */
+let newest = null;
 let answeredHere = false;
+/** Who the person was when there was a connection last. */
+let user = "";
 /** @type {"answer" | "title" | null} where the cursor goes with the next card */
 let cursor = null;
 
@@ -69,23 +78,57 @@ const announcer = existing("announcer");
 pruneDrafts();
 appearance(existing("theme-button"));
 const config = await gatewayConfig();
-const router = connect({ url: typeof config.ws_path === "string" ? config.ws_path : "ws", ...knownIdentity() });
+const around = embedding(config.origins, {
+  token(token) {
+    keepFromAround(token);
+    router.signIn(credential);
+  },
+  signOut,
+});
+if (around) askAroundFirst(around);
+const router = connect({
+  url: typeof config.ws_path === "string" ? config.ws_path : "ws",
+  ...(config.sign_in ? { token: credential } : knownIdentity()),
+});
 const list = questionList(existing("waiting"), (id) => open(id));
 const banner = connectionBanner(router);
 const toast = toasts(existing("toasts"));
 const done = history(existing("history"), existing("history-count"));
 const greeting = welcome(existing("welcome"), config);
+pageTools(existing("welcome"), router, existing("theme-button"));
 const badge = tabBadge(existing("favicon"));
 const desktop = notifications(existing("notify-button"), (id) => open(id));
 const askIdentity = identityDialog(existing("identity"), (identity) =>
   router.introduce({ user: undefined, name: undefined, groups: undefined, ...identity }),
 );
 
+const who = account(router, signOut);
+const panel = signInPanel({
+  paste(pasted) {
+    keepCredential(pasted);
+    router.signIn(credential);
+  },
+  forget() {
+    forgetCredential();
+    router.signIn(credential);
+  },
+});
+
 // ---- what the gateway says --------------------------------------------------
 
 router.on("state", (change) => {
   banner.changed(change);
   greeting.say(change.state === "open", answeredHere);
+  if (change.state === "open") letIn();
+  else if (change.state === "waiting") panel.wait(change.reason || "Trying again…");
+  else if (change.state === "connecting") panel.wait("Looking whose it is…");
+});
+
+router.on("signin", ({ reason }) => {
+  forgetCredential();
+  who.name("");
+  announce("");
+  panel.ask(reason, user !== "");
 });
 
 router.on("question", (question) => {
@@ -94,6 +137,7 @@ router.on("question", (question) => {
   const typed = before?.typed || readDraft(question.id);
   entries.set(question.id, { question, typed, said: "", opened: false, closing: null, leavesAt: Infinity });
   arrivals += 1;
+  newest = question;
   listIsStale = true;
   desktop.asked(question);
   drawSoon();
@@ -124,7 +168,8 @@ router.on("closed", (question, closure) => {
 router.on("notice", (notice) => toast(notice));
 
 router.on("fault", (fault) => {
-  if (fault.requestId) return;
+  // Of a credential the panel speaks; an id that is taken is replaced.
+  if (fault.requestId || ["unauthenticated", "frontend_id_taken"].includes(fault.code)) return;
   toast({
     id: "",
     title: "The gateway refused a message",
@@ -151,7 +196,7 @@ function remember({ question, said, closing }) {
   answeredHere = true;
   done.add({
     asker: question.from.name || question.from.subject || "Somebody",
-    question: question.text,
+    question: question.heading,
     said,
     outcome: question.closure?.reason === "rejected" ? "Declined" : "Answered",
     good: closing?.tone === "good" && question.closure?.reason !== "rejected",
@@ -170,6 +215,39 @@ function remove(entry) {
 function sweepLeaving() {
   const now = performance.now();
   for (const entry of [...leaving]) if (entry.leavesAt <= now) remove(entry);
+}
+
+// ---- who the person is ------------------------------------------------------
+
+function letIn() {
+  if (router.user !== user) {
+    user = router.user;
+    draftsAreOf(user);
+    done.belongTo(user);
+    startOver();
+  }
+  who.name(user);
+  if (!panel.leave()) return;
+  if (card) {
+    markOpened(card.entry);
+    if (!isTouch()) card.focusTitle();
+  } else stage.focus({ preventScroll: true });
+}
+
+/** What the one before had in front of them is not the next one's. */
+function startOver() {
+  for (const entry of [...entries.values()]) remove(entry);
+  answeredHere = false;
+  draw();
+}
+
+/** A fresh page knows nothing of anybody. */
+function signOut() {
+  forgetCredential();
+  router.close();
+  dropAllDrafts();
+  done.belongTo("");
+  location.reload();
 }
 
 // ---- what the person does ---------------------------------------------------
@@ -245,7 +323,7 @@ function drawSoon() {
 function draw() {
   cancelAnimationFrame(drawing);
   drawing = 0;
-  if (listIsStale) order = [...entries.values()];
+  if (listIsStale) order = inOrder([...entries.values()]);
   if (!entries.has(selectedId)) selectedId = successor();
   listIsStale = false;
   drawStage();
@@ -263,8 +341,19 @@ function showCount(open) {
   existing("back-count").textContent = open > 1 ? `All ${open.toLocaleString()} questions` : "All questions";
 }
 
+const RANKS = { high: 0, normal: 1, low: 2 };
+
+/** What is urgent first, and what came first before the rest.
+ * @param {Entry[]} all */
+function inOrder(all) {
+  const rank = (/** @type {Entry} */ { question }) => RANKS[question.urgency];
+  return all.every((entry) => rank(entry) === RANKS.normal) ? all : all.sort((one, other) => rank(one) - rank(other));
+}
+
 /** The question that moves up when the selected one has left. */
 function successor() {
+  const urgent = order.find(({ question, closing }) => question.urgency === "high" && !closing);
+  if (urgent) return urgent.question.id;
   const left = card?.entry;
   const after = left
     ? order.find((entry) => entry.question.createdAt >= left.question.createdAt && !entry.closing)
@@ -320,8 +409,11 @@ function announceArrivals() {
   const fresh = arrivals;
   arrivals = 0;
   if (!fresh) return;
-  const newest = order.at(-1)?.question;
-  announce(fresh === 1 && newest ? `New question: ${beginning(newest.text, 140)}` : `${count(fresh, "new question")}`);
+  announce(
+    fresh === 1 && newest
+      ? `${newest.urgency === "high" ? "Urgent" : "New"} question: ${beginning(newest.heading, 140)}`
+      : `${count(fresh, "new question")}`,
+  );
 }
 
 /** @param {string} words */
@@ -357,7 +449,7 @@ window.addEventListener("beforeunload", (event) => {
   if (router.unconfirmed) event.preventDefault();
 });
 existing("back-button").addEventListener("click", () => showScreen("queue"));
-existing("identity-button").addEventListener("click", askIdentity);
+existing("identity-button").addEventListener("click", () => who.open() || config.sign_in || askIdentity());
 existing("help-button").addEventListener("click", () => existing("help").showModal());
 for (const tab of /** @type {const} */ (["waiting", "history"])) {
   existing(`tab-${tab}`).addEventListener("click", () => showTab(tab));
@@ -441,7 +533,7 @@ function inScrollable(event) {
   return (
     event.key.startsWith("Arrow") &&
     event.target instanceof Element &&
-    event.target.closest("pre, .history, [role=tab]") !== null
+    event.target.closest("pre, .scrolled, .history, [role=tab]") !== null
   );
 }
 

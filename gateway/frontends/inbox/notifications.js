@@ -13,6 +13,7 @@ const WANTED = "frontend-router.notify";
 // A burst is one message, not a screenful.
 const BURST_MS = 300;
 const NAMED_IN_BURST = 2;
+const URGENT_IN_BURST = 5;
 // A title is changed through the whole browser: not for each of a thousand.
 const BADGE_PAUSE_MS = 100;
 
@@ -55,27 +56,35 @@ export function notifications(button, onOpen) {
 
   function tell() {
     timer = 0;
-    const open = burst.filter((question) => question.phase !== "closed");
+    const waiting = burst.filter((question) => question.phase !== "closed");
     burst = [];
+    // What is urgent is named by itself, however much comes with it.
+    const isUrgent = (/** @type {Question} */ { urgency }) => urgency === "high";
+    waiting.filter(isUrgent).slice(0, URGENT_IN_BURST).forEach(notifyOf);
+    const open = waiting.filter((question) => !isUrgent(question));
     if (open.length > NAMED_IN_BURST) {
       notify("", `${count(open.length, "question")} for you`, "Agents are waiting in the inbox.");
       return;
     }
-    for (const question of open)
-      notify(
-        question.id,
-        question.from.name || question.from.subject || "An agent asks",
-        beginning(question.text, 180),
-      );
+    open.forEach(notifyOf);
+  }
+
+  /** @param {Question} question */
+  function notifyOf({ id, from, heading, urgency }) {
+    const who = from.name || from.subject || "An agent asks";
+    const isUrgent = urgency === "high";
+    notify(id, isUrgent ? `Urgent: ${who}` : who, beginning(heading, 180), isUrgent);
   }
 
   /**
    * @param {string} id
    * @param {string} title
    * @param {string} body
+   * @param {boolean} [stays]  until somebody has seen it
    */
-  function notify(id, title, body) {
-    const notification = attempt(() => new Notification(title, { body, tag: id || "burst", icon: "icon.svg" }));
+  function notify(id, title, body, stays = false) {
+    const options = { body, tag: id || "burst", icon: "icon.svg", requireInteraction: stays };
+    const notification = attempt(() => new Notification(title, options));
     if (!notification) return;
     notification.onclick = () => {
       window.focus();
@@ -90,7 +99,8 @@ export function notifications(button, onOpen) {
   return {
     /** @param {Question} question */
     asked(question) {
-      if (!isOn() || !document.hidden) return;
+      // What is not urgent at all waits until somebody looks.
+      if (!isOn() || !document.hidden || question.urgency === "low") return;
       burst.push(question);
       timer ||= window.setTimeout(tell, BURST_MS);
     },

@@ -9,7 +9,9 @@
 
 import { editorFor } from "./answer-editors.js";
 import { timeAgo, timeLeft, timeLeftInWords, urgency } from "./durations.js";
+import { approvalView } from "./approval-view.js";
 import { avatar, element, icon, keyCap } from "./elements.js";
+import { markdown } from "./markdown.js";
 
 /** @typedef {import("./inbox.js").Entry} Entry */
 /** @typedef {import("./frontend-router.js").Answer} Answer */
@@ -42,7 +44,7 @@ export function questionCard(entry, actions, followed) {
   const rejectButton = element(
     "button",
     { class: "button quiet", type: "button", on: { click: () => showRefusal(true) } },
-    "Decline…",
+    question.approval ? "Reject…" : "Decline…",
   );
   const hint = editor.picks
     ? element("span", { class: "keys-hint keyboard-only" }, keyCap("1"), "… then ", keyCap("↵"))
@@ -56,13 +58,14 @@ export function questionCard(entry, actions, followed) {
     !editor.picks && sendButton,
   );
   const answer = element("form", { class: "answer", noValidate: true }, editor.element, actionsRow);
-  const title = element("h2", { class: "question", id: "question-text", tabIndex: -1, dir: "auto" }, question.text);
-  title.classList.toggle("long", question.text.length > 240);
+  const title = element("h2", { class: "question", id: "question-text", tabIndex: -1, dir: "auto" }, question.heading);
+  title.classList.toggle("long", question.heading.length > 240);
   const card = element(
     "article",
     { class: "card", "aria-labelledby": "question-text" },
     headOf(entry, clock.element),
     title,
+    question.approval && approvalView(question.approval, question.from),
     contextOf(question.context),
     answer,
     refusal.element,
@@ -191,7 +194,8 @@ function headOf({ question }, clock) {
   const asker = name || subject || "Somebody";
   // Without credentials everybody is "anonymous", which tells nobody anything.
   const also = name && subject && name !== subject && subject !== "anonymous" ? subject : "";
-  const details = [also, timeAgo(Date.now() - question.createdAt)];
+  const urgent = question.urgency === "high" && "Urgent";
+  const details = [urgent, also, timeAgo(Date.now() - question.createdAt)];
   return element(
     "header",
     { class: "card-head" },
@@ -213,7 +217,7 @@ function contextOf(context) {
     "details",
     { class: "context", open: true },
     element("summary", {}, "Context"),
-    element("pre", { tabIndex: 0, dir: "auto", "aria-label": "Context" }, context),
+    element("div", { class: "scrolled", role: "region", tabIndex: 0, dir: "auto", "aria-label": "Context" }, markdown(context)),
   );
 }
 
@@ -238,7 +242,7 @@ function refusalForm(entry, actions, onBack) {
       element(
         "label",
         { htmlFor: reason.id },
-        "Why do you decline? ",
+        entry.question.approval ? "Why do you reject it? " : "Why do you decline? ",
         element("span", { class: "optional" }, "optional"),
       ),
       reason,
@@ -248,7 +252,7 @@ function refusalForm(entry, actions, onBack) {
       { class: "actions" },
       element("button", { class: "button quiet", type: "button", on: { click: onBack } }, "Back"),
       element("span", { class: "gap" }),
-      element("button", { class: "button danger", type: "submit" }, "Decline the question"),
+      element("button", { class: "button danger", type: "submit" }, entry.question.approval ? "Reject" : "Decline the question"),
     ),
   );
   form.addEventListener("submit", (event) => {

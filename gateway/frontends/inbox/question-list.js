@@ -110,11 +110,11 @@ function row(entry) {
   const note = element("span", { class: "row-note" });
   const made = element(
     "div",
-    { class: "row", role: "option", id: `row-${++lastRow}`, "data-id": question.id },
+    { class: "row", role: "option", id: `row-${++lastRow}`, "data-id": question.id, "data-urgency": question.urgency },
     avatar(asker),
     element("span", { class: "row-asker" }, beginning(asker, 80)),
     clock,
-    element("span", { class: "row-text", dir: "auto" }, beginning(question.text, 200)),
+    element("span", { class: "row-text", dir: "auto" }, beginning(question.heading, 200)),
     note,
   );
 
@@ -159,5 +159,6 @@ function noteOn(entry) {
   if (entry.closing) return [entry.closing.tone === "good" ? "check" : "people", entry.closing.words];
   if (entry.question.phase === "unsent") return ["clock", "Waits for the connection"];
   if (entry.question.phase === "sending") return ["", "Sending…"];
+  if (!entry.typed && entry.question.urgency === "high") return ["warning", "Urgent"];
   return entry.typed ? ["", "Draft"] : ["", ""];
 }

@@ -8,6 +8,9 @@
 
 import { element, isApple, keyCap } from "./elements.js";
 
+// Keys are not for what lies behind these.
+const COVERING = "dialog[open], .sign-in:not([hidden])";
+
 /**
  * @typedef {object} Shortcut
  * @property {string[]} keys     as `KeyboardEvent.key`
@@ -29,7 +32,7 @@ export function listenForKeys(shortcuts, help, singleKeys) {
     ...shortcuts.flatMap(({ shown, does }) => [element("dt", {}, ...shown.map(keyCap)), element("dd", {}, does)]),
   );
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || event.isComposing || document.querySelector(COVERING)) return;
     const mod = isApple() ? event.metaKey : event.ctrlKey;
     if (event.altKey || (event.ctrlKey && event.metaKey) || (!mod && (event.ctrlKey || event.metaKey))) return;
     const typing = isTyping(event.target);

@@ -9,11 +9,11 @@ import { element, icon } from "./elements.js";
 
 /**
  * What the gateway says about itself at `/config.json`; every field may be absent.
- * @typedef {{ mcp_url?: string, ws_path?: string, version?: string }} Config
+ * @typedef {{ mcp_url?: string, ws_path?: string, version?: string, sign_in?: boolean, origins?: string[] }} Config
  */
 
 // The page waits for this before it connects.
-const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 10_000;
 
 /** @returns {Promise<Config>} */
 export async function gatewayConfig() {
@@ -35,12 +35,13 @@ export function welcome(container, config) {
     typeof config.mcp_url === "string" ? config.mcp_url : `${location.protocol}//${location.hostname}:8081/mcp`;
   const title = element("h2", {});
   const words = element("p", { class: "welcome-words" });
+  const Authorization = "Bearer AN_API_KEY_WITH_SCOPE_ASK";
+  const header = config.sign_in ? ` --header "Authorization: ${Authorization}"` : "";
+  const server = { type: "http", url, ...(config.sign_in ? { headers: { Authorization } } : {}) };
   const ways = [
-    { name: "Claude Code", text: `claude mcp add --transport http frontend-router ${url}` },
-    {
-      name: "Any MCP client",
-      text: JSON.stringify({ mcpServers: { "frontend-router": { type: "http", url } } }, null, 2),
-    },
+    { name: "Claude Code", text: `claude mcp add --transport http frontend-router ${url}${header}` },
+    { name: "Cursor and many others", text: JSON.stringify({ mcpServers: { "frontend-router": server } }, null, 2) },
+    { name: "VS Code", text: JSON.stringify({ servers: { "frontend-router": server } }, null, 2) },
     { name: "A terminal", text: 'frontend-router ask "Ship it?" --choice yes --choice no' },
   ];
   const instructions = element(

@@ -58,11 +58,13 @@ def offered(registry: Registry) -> dict[str, Any]:
     """Return the capabilities of the server: true to what is registered, and no more."""
     capabilities: dict[str, Any] = {"logging": {}}
     if registry.tools:
-        capabilities["tools"] = {}
+        capabilities["tools"] = {"listChanged": True}
     if registry.resources or registry.templates:
-        capabilities["resources"] = {}
+        capabilities["resources"] = {"listChanged": True, "subscribe": True}
     if registry.prompts:
-        capabilities["prompts"] = {}
+        capabilities["prompts"] = {"listChanged": True}
+    if registry.completes:
+        capabilities["completions"] = {}
     return capabilities
 
 
@@ -81,11 +83,19 @@ COMMON_METHODS: Final = frozenset(
         "resources/templates/list",
         "prompts/list",
         "prompts/get",
+        "completion/complete",
     )
 )
 
 #: The parameter that names what a method is about; in the modern era a header repeats it.
-NAMED_BY: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAMED_BY: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 
 #: Statuses that hold in every revision.
 STATUSES: Final = {

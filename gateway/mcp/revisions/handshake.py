@@ -44,7 +44,12 @@ class Handshake:
         self.primes = name == "2025-11-25"
         self.batches = name == "2025-03-26"
         self.on_disconnect = Departure.LEFT
-        self.methods = COMMON_METHODS | {"ping", "logging/setLevel"}
+        self.methods = COMMON_METHODS | {
+            "ping",
+            "logging/setLevel",
+            "resources/subscribe",
+            "resources/unsubscribe",
+        }
 
     def reply(self, id_json: bytes, result: Reply) -> bytes:
         """Return the reply that carries ``result``, as it is."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.mcp.call import LEVELS, Departure
+from gateway.mcp.capabilities import TASKS
 from gateway.mcp.heads import Era, decode_value, unsupported_data
 from gateway.mcp.jsonrpc import (
     HEADER_MISMATCH,
@@ -24,7 +25,7 @@ from gateway.mcp.jsonrpc import (
     UNSUPPORTED_VERSION,
     RpcError,
 )
-from gateway.mcp.results import Encoded, Implementation
+from gateway.mcp.results import COMPLETE, Encoded, Implementation
 from gateway.mcp.revisions import versions
 from gateway.mcp.revisions.family import (
     COMMON_METHODS,
@@ -34,11 +35,13 @@ from gateway.mcp.revisions.family import (
     encode,
     offered,
 )
+from session.steps import WHOLE
 
 if TYPE_CHECKING:
     from gateway.mcp.call import Call
     from gateway.mcp.heads import Facts
-    from gateway.mcp.registry import HeaderParameter, Registry
+    from gateway.mcp.mirroring import HeaderParameter
+    from gateway.mcp.registry import Registry
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
@@ -47,6 +50,8 @@ SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
 LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
 
 _NAME_LENGTH: Final = 128
+# What is one caller's own, and may be another thing the next moment.
+_PRIVATE: Final = b',"ttlMs":0,"cacheScope":"private"'
 _STATUSES: Final = STATUSES | {
     INVALID_PARAMS: 400,
     MISSING_CAPABILITY: 400,
@@ -60,6 +65,7 @@ class Modern:
     """The revision 2026-07-28, for a server that introduces itself in every result."""
 
     __slots__ = (
+        "_about",
         "_caching",
         "_prefix",
         "_server",
@@ -75,29 +81,52 @@ class Modern:
         self.name = versions.MODERN
         self.resumable = self.primes = self.batches = False
         self.on_disconnect = Departure.CANCELLED
-        self.methods = COMMON_METHODS | {"server/discover"}
+        self.methods = COMMON_METHODS | {
+            "server/discover",
+            "subscriptions/listen",
+            "tasks/get",
+            "tasks/update",
+            "tasks/cancel",
+        }
         self._server = server
         # All of a result but what the handler says, made once.
-        self._prefix = b'{"resultType":"complete","_meta":%b' % encode({SERVER_KEY: server})
+        self._about = b',"_meta":%b' % encode({SERVER_KEY: server})
+        self._prefix = b'{"resultType":"complete"' + self._about
         self._caching = b',"ttlMs":%d,"cacheScope":"public"' % ttl_milliseconds
 
     def reply(self, id_json: bytes, result: Reply) -> bytes:
         """Return the reply that carries ``result``, with what this revision adds to it."""
+        prefix = self._prefix
         if type(result) is Encoded:
             body = result.body
+            if result.kind != COMPLETE or result.private:
+                return self._reply_unusual(id_json, result)
         else:
             if result.meta is not UNSET:
                 return self._reply_with_meta(id_json, result)
             body = encode(result)
         hints = self._caching if result.cacheable else b""
         if len(body) == len(b"{}"):
-            return b'{"jsonrpc":"2.0","id":%b,"result":%b%b}}' % (id_json, self._prefix, hints)
-        return b'{"jsonrpc":"2.0","id":%b,"result":%b%b,%b}' % (
+            return b'{"jsonrpc":"2.0","id":%b,"result":%b%b}}' % (id_json, prefix, hints)
+        if len(body) > WHOLE:
+            # A slice would be a copy more, which takes time.
+            head = b'{"jsonrpc":"2.0","id":%b,"result":%b%b,' % (id_json, prefix, hints)
+            return b"".join((head, memoryview(body)[1:], b"}"))
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b%b,%b}' % (id_json, prefix, hints, body[1:])
+
+    def _reply_unusual(self, id_json: bytes, result: Encoded) -> bytes:
+        """Return the reply that carries what is not complete, or is for this caller only."""
+        hints = _PRIVATE if result.cacheable else b""
+        head = b'{"jsonrpc":"2.0","id":%b,"result":{"resultType":%b%b%b' % (
             id_json,
-            self._prefix,
+            encode(result.kind),
+            self._about,
             hints,
-            body[1:],
         )
+        if len(result.body) == len(b"{}"):
+            return head + b"}}"
+        # A slice would be a copy more, as above.
+        return b"".join((head, b",", memoryview(result.body)[1:], b"}"))
 
     def _reply_with_meta(self, id_json: bytes, result: Reply) -> bytes:
         members = msgspec.to_builtins(result)
@@ -135,6 +164,8 @@ class Modern:
             "supportedVersions": list(versions.SUPPORTED),
             "capabilities": offered(registry),
         }
+        if registry.tasks:
+            result["capabilities"]["extensions"] = {TASKS: {}}
         if instructions:
             result["instructions"] = instructions
         return Encoded(encode(result), cacheable=True)

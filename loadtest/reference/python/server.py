@@ -47,6 +47,9 @@ class Hub:
         self._open: dict[str, Question] = {}
         self._numbers = itertools.count(1)
 
+    def __len__(self) -> int:
+        return len(self._frontends)
+
     async def ask(self, text: str, timeout_seconds: float) -> str:
         """Return the first answer; however it ends, the question is forgotten then.
 
@@ -131,7 +134,7 @@ def _decoded(data: str | bytes) -> dict[str, Any]:
 
 
 def mcp_server(hub: Hub) -> MCPServer[Any]:
-    """Return the MCP side: one tool, as the SDK's documentation shows it."""
+    """Return the MCP side: two tools, as the SDK's documentation shows it."""
     server: MCPServer[Any] = MCPServer("reference", version="1", log_level="WARNING")
 
     @server.tool(
@@ -155,6 +158,10 @@ def mcp_server(hub: Hub) -> MCPServer[Any]:
         finally:
             asking.cancel()
             leaving.cancel()
+
+    @server.tool(description="List who is connected", structured_output=False)
+    async def list_frontends() -> str:
+        return f"{len(hub)} frontends online"
 
     return server
 

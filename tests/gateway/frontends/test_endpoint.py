@@ -10,6 +10,7 @@ from gateway.http.access import Settings as AccessSettings
 from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads, Limits
 from gateway.http.response import Site
+from session import dictionary
 from tests.gateway.frontends.world import World
 from tests.wire import Wire
 
@@ -63,6 +64,26 @@ def world() -> World:
 )
 def test_each_path_has_its_status(world: World, path: str, method: str, status: int) -> None:
     assert status_of(request(world, path, method)) == status
+
+
+def test_the_inbox_is_told_whom_it_may_hear_in_a_frame(world: World) -> None:
+    def origins() -> object:
+        return json.loads(request(world, "/config.json").sent.partition(b"\r\n\r\n")[2])["origins"]
+
+    assert origins() == []
+    world.endpoint.admit_embedders(("https://app.example",))
+    assert origins() == ["https://app.example"]
+    assert b"frame-ancestors https://app.example" in request(world, "/").sent
+
+
+def test_a_dictionary_is_there_for_everybody_and_for_ever(world: World) -> None:
+    head, _, body = request(world, f"/dictionaries/{dictionary.CURRENT}").sent.partition(
+        b"\r\n\r\n"
+    )
+    assert body == dictionary.KNOWN[dictionary.CURRENT]
+    assert b"Cache-Control: public, max-age=31536000, immutable\r\n" in head
+    assert b"Access-Control-Allow-Origin: *\r\n" in head
+    assert status_of(request(world, "/dictionaries/1")) == 404
 
 
 def test_errors_are_json_that_says_where_to_go(world: World) -> None:

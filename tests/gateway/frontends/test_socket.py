@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Opcode
@@ -15,7 +16,9 @@ from gateway.frontends import messages
 from gateway.offers import Notification
 from pool.workers import to_worker
 from session import MemoryStore, Settlement
-from session.model import Choice, Delivery, Outcome, State
+from session.errors import StoreUnavailableError
+from session.model import Audience, Choice, Delivery, Outcome, Presence, Question, State
+from session.store import Store
 from tests.gateway.frontends.world import AGENT, Tab, World, frame, now
 
 
@@ -121,6 +124,20 @@ def test_a_forms_answer_is_also_a_text(world: World) -> None:
     assert (outcomes[0].content, outcomes[0].answer) == ({"n": 1}, '{"n":1}')
 
 
+@pytest.mark.parametrize("answer", [{}, {"answer": "short"}])
+def test_a_forms_fields_count_as_its_answer_does(world: World, answer: dict[str, str]) -> None:
+    tab = world.tab()
+    question, outcomes = world.ask(schema={"type": "object"})
+    tab.wire.taken()
+    most = world.router.settings.answer_bytes
+    for size, status in ((most + 1, "invalid"), (most, "accepted")):
+        content = {"a": "x" * (size - len('{"a":""}'))}
+        said = {"type": "user_response", "request_id": question.id, "content": content, **answer}
+        tab.say(said)
+        assert tab.heard()[-1]["status"] == status
+    assert len(outcomes) == 1
+
+
 def test_an_answer_in_the_last_bytes_before_the_close_counts(world: World) -> None:
     tab = world.tab()
     question, outcomes = world.ask()
@@ -145,6 +162,16 @@ def test_a_draft_comes_back_with_the_frontend(world: World) -> None:
     assert "draft" not in other.heard()[1]
 
 
+def test_a_draft_that_the_store_is_away_for_disturbs_nobody(world: World) -> None:
+    world.router.store = cast("Store", LostStore(world.store))
+    tab = world.tab()
+    question, _ = world.ask()
+    tab.wire.taken()
+    tab.say({"type": "draft", "request_id": question.id, "text": "blu"})
+    assert (tab.heard(), world.failures) == ([], [])
+    assert world.metrics.refused.samples() == {("drafts",): 1}
+
+
 def test_a_draft_that_is_too_long_is_refused(world: World) -> None:
     tab = world.tab()
     question, _ = world.ask()
@@ -166,7 +193,7 @@ def test_saying_connect_again_moves_the_frontend(world: World) -> None:
     tab = world.tab(frontend_id="1", user="ann")
     tab.say({"type": "connect", "frontend_id": "1", "user": "bob"})
     assert [f.user for f in world.hub] == ["bob"]
-    assert [presence.user for presence in now(world.router.frontends(AGENT))] == ["bob"]
+    assert [presence.user for presence in now(world.router.people.frontends(AGENT))] == ["bob"]
 
 
 def test_a_frontend_that_is_gone_leaves_nothing(world: World) -> None:
@@ -212,9 +239,39 @@ class WaitingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def settle(self, tenant: str, question_id: str, outcome: Outcome) -> Settlement | None:
+    async def settle(self, question: Question, outcome: Outcome) -> Settlement | None:
         await to_worker()
-        return await self._store.settle(tenant, question_id, outcome)
+        return await self._store.settle(question, outcome)
+
+
+class LostStore:
+    """The memory store, where no question can be ended now, and no draft be kept."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def settle(self, *_: object) -> Settlement | None:
+        raise StoreUnavailableError("Redis at 10.0.0.7:6379 does not accept the password")
+
+    async def save_draft(self, *_: object) -> None:
+        raise StoreUnavailableError
+
+
+def test_an_answer_that_cannot_be_stored_is_asked_for_again_and_no_more_is_said(
+    world: World,
+) -> None:
+    world.router.store = LostStore(world.store)
+    tab = world.tab()
+    question, outcomes = world.ask()
+    tab.heard()
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "a"})
+    (error,) = tab.heard()
+    assert (error["type"], error["code"], error["retryable"]) == ("error", "unavailable", True)
+    assert error["message"] == "The answer is not stored yet; send it again in a moment."
+    assert outcomes == []
 
 
 async def test_a_gateway_without_room_says_so_and_keeps_the_question(world: World) -> None:
@@ -254,9 +311,49 @@ def test_any_frame_shows_that_a_peer_lives(world: World) -> None:
     assert tab.close_code() is None
 
 
+class SlowToLetGo:
+    """A store that takes its time to note that somebody has gone."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.may_go = trio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    async def leave(self, presence: Presence) -> None:
+        await to_worker()
+        await self.may_go.wait()
+        await self.store.leave(presence)
+
+
+async def test_what_is_said_right_behind_connect_is_said_by_who_connects(world: World) -> None:
+    """Also by a frontend that was late to say who it is, and was somebody else until then."""
+    slow = SlowToLetGo(world.store)
+    world.router.store = cast("Store", slow)
+    question, outcomes = world.ask(audience=Audience("group", "ops"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.workers.run)
+        tab = Tab(world)
+        world.clock.pass_time(0.3)
+        await trio.testing.wait_all_tasks_blocked()
+        assert tab.socket.attached
+        tab.say(
+            {"type": "connect", "frontend_id": "ann", "groups": ["ops"]},
+            {"type": "user_response", "request_id": question.id, "answer": "yes"},
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        assert [outcome.by for outcome in outcomes] == ["ann"]
+        slow.may_go.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.failures == []
+        assert {"accepted", "connected"} <= {each.get("status") for each in tab.heard()}
+        nursery.cancel_scope.cancel()
+
+
 def test_a_peer_that_does_not_say_goodbye_is_cut_off(world: World) -> None:
     tab = world.tab()
-    tab.socket.restart()
+    tab.socket.restart(350)
     assert tab.close_code() == 1012
     assert not tab.wire.aborted
     world.clock.pass_time(5.2)
@@ -324,7 +421,7 @@ def test_questions_wait_while_a_peer_does_not_read_and_come_in_order(world: Worl
     asked = [world.ask(str(number))[0] for number in range(5)]
     withdrawn, kept = asked[1], [each for each in asked if each is not asked[1]]
     now(world.router.cancel(AGENT, withdrawn.id, "", "agent"))
-    now(world.router.notify(AGENT, Notification("missed")))
+    now(world.router.people.notify(AGENT, Notification("missed")))
     assert tab.heard() == []
     assert tab.wire.tell_when_drained
     tab.socket.drained()
@@ -336,7 +433,7 @@ def test_questions_wait_while_a_peer_does_not_read_and_come_in_order(world: Worl
 
 def test_a_notification_is_shown(world: World) -> None:
     tab = world.tab()
-    now(world.router.notify(AGENT, Notification("hello", title="T", level="success")))
+    now(world.router.people.notify(AGENT, Notification("hello", title="T", level="success")))
     (shown,) = tab.heard()
     assert (shown["type"], shown["message"], shown["level"]) == ("notify_user", "hello", "success")
 

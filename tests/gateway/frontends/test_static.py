@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway import codec
 from gateway.frontends.static import StaticFiles
 
 FILES = StaticFiles(
@@ -28,6 +29,21 @@ def test_a_file_has_its_type_and_a_strict_policy(path: str, content_type: bytes)
     assert b"default-src 'none'" in policy
     assert b"unsafe" not in policy
     assert headers[b"X-Content-Type-Options"] == b"nosniff"
+
+
+def test_only_pages_of_the_origins_that_were_named_may_frame_the_inbox() -> None:
+    files = StaticFiles({"index.html": b"<p>"})
+
+    def policy() -> bytes:
+        found = files.find("/", {})
+        assert found is not None
+        return dict(found.headers)[b"Content-Security-Policy"]
+
+    assert policy().endswith(b"; frame-ancestors 'none'")
+    files.become(("https://app.example", "http://localhost:3000"))
+    assert policy().endswith(b"; frame-ancestors https://app.example http://localhost:3000")
+    files.become(())
+    assert policy().endswith(b"; frame-ancestors 'none'")
 
 
 @pytest.mark.parametrize(
@@ -61,3 +77,28 @@ def test_the_inbox_is_complete() -> None:
 
 def test_a_folder_without_a_page_has_none() -> None:
     assert StaticFiles({"a.js": b"1"}).find("/", {}) is None
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"zstd"])
+def test_a_file_is_kept_compressed_for_those_who_want_it(coding: bytes) -> None:
+    script = b"let waiting = 0; " * 100
+    files = StaticFiles({"app.js": script, "tiny.js": b"1"})
+    plain, packed = (files.find("/app.js", {b"accept-encoding": it}) for it in (b"", coding))
+    assert plain is not None
+    assert packed is not None
+    assert plain.body == script
+    assert codec.decoded(packed.body, coding, len(script)) == script
+    assert dict(packed.headers)[b"Content-Encoding"] == coding
+    for form in (plain, packed):
+        assert dict(form.headers)[b"Vary"] == b"Accept-Encoding"
+    tags = [dict(form.headers)[b"ETag"] for form in (plain, packed)]
+    assert tags[0] != tags[1]
+    again = {b"if-none-match": tags[1]}
+    for accept, status in ((coding, 304), (b"", 200)):
+        found = files.find("/app.js", again | {b"accept-encoding": accept})
+        assert found is not None
+        assert found.status == status
+    tiny = files.find("/tiny.js", {b"accept-encoding": coding})
+    assert tiny is not None
+    assert tiny.body == b"1"
+    assert b"Vary" not in dict(tiny.headers)

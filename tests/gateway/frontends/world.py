@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from websockets.frames import Frame, Opcode
@@ -11,19 +12,25 @@ from websockets.frames import Frame, Opcode
 from gateway.frontends.endpoint import FrontendsEndpoint, Settings
 from gateway.frontends.socket import FrontendSocket
 from gateway.frontends.static import StaticFiles
+from gateway.frontends.strange import NOTHING_AGREED, Agreed
 from gateway.hub import Hub
 from gateway.ids import Ids
+from gateway.large import Large
+from gateway.large import Settings as LargeSettings
 from gateway.metrics import Metrics
 from gateway.offers import Ask
 from gateway.offers import Settings as RouterSettings
+from gateway.quotas.allowances import Allowances
+from gateway.quotas.roster import Roster
+from gateway.quotas.settings import Quota
 from gateway.router import Router
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
-from session import MemoryBus, MemorySettings, MemoryStore
-from session.model import Outcome, Principal, Question
+from session import MemoryBus, MemoryQuotas, MemorySettings, MemoryStore, Quotas
+from session.model import SCOPES, Outcome, Principal, Question
 from tests.wire import Clock, Wire
 
-AGENT = Principal("default", "agent")
+AGENT = Principal("default", "agent", scopes=SCOPES)
 
 
 def frame(
@@ -37,9 +44,9 @@ def frame(
 class Tab:
     """One frontend: what it says, and what it was told."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, agreed: Agreed = NOTHING_AGREED) -> None:
         self.wire = Wire()
-        self.socket: FrontendSocket = self.wire.speak(world.endpoint.open)
+        self.socket: FrontendSocket = self.wire.speak(partial(world.endpoint.open, AGENT, agreed))
 
     def say(self, *messages: dict[str, Any]) -> None:
         self.socket.data_received(b"".join(map(frame, messages)))
@@ -76,7 +83,13 @@ class Tab:
 class World:
     """The port, its router and its time."""
 
-    def __init__(self, workers: WorkerSettings | None = None, **settings: float) -> None:
+    def __init__(
+        self,
+        workers: WorkerSettings | None = None,
+        quotas: Quota | None = None,
+        store: Quotas | None = None,
+        **settings: float,
+    ) -> None:
         self.clock = Clock()
         self.failures: list[BaseException] = []
         self.hub = Hub()
@@ -88,11 +101,25 @@ class World:
             hub=self.hub,
             ids=Ids(),
             clock=self.clock.timers.now,
+            instance="here",
         )
         self.metrics = Metrics()
         self.workers = Workers(
             workers or WorkerSettings(), on_failure=lambda _lane, error: self.failures.append(error)
         )
+        self.large = Large(LargeSettings(), lambda _lane, error: self.failures.append(error))
+        #: What frontends may use, if that is limited.
+        self.quotas: Allowances | None = None
+        self.refused: list[str] = []
+        if quotas is not None:
+            self.quotas = Allowances(
+                store or MemoryQuotas(self.clock.timers.now, lambda _session: False),
+                workers=self.workers,
+                now=self.clock.timers.now,
+                refused=lambda quota, _principal: self.refused.append(quota),
+                roster=Roster(shared=store is not None),
+            )
+            self.quotas.roster.follow(quotas, {})
         self.endpoint = FrontendsEndpoint(
             Settings(**settings),  # type: ignore[arg-type]
             router=self.router,
@@ -102,10 +129,11 @@ class World:
             static=StaticFiles({"index.html": b"<p>", "a.js": b"1"}),
             health=lambda path, _id: (200, b"{}", ()) if path == "/health" else None,
             config={"version": "1"},
-            tenant="default",
             instance="here",
             version="1",
             metrics=self.metrics,
+            large=self.large,
+            quotas=self.quotas,
         )
 
     def tab(self, **connect: Any) -> Tab:
@@ -122,6 +150,14 @@ class World:
         class Waiter:
             def settled(self, _question: Question, outcome: Outcome) -> None:
                 outcomes.append(outcome)
+
+            principal = AGENT
+
+            def put_off(self) -> None:
+                """Nothing in memory is."""
+
+            def cut_off(self) -> None:
+                """Nobody's credential ends here."""
 
         asked = now(self.router.ask(AGENT, Ask(text, **more), Waiter()))
         question: Question = asked.question

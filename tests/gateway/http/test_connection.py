@@ -77,6 +77,65 @@ def echo(request: Request, responder: Responder) -> None:
     responder.respond(200, request.body or request.head.path.encode())
 
 
+@pytest.mark.parametrize("size", [1024 * 1024, 1024 * 1024 + 1])
+def test_a_large_piece_of_a_stream_is_one_chunk(peer: Peer, size: int) -> None:
+    peer.send(GET)
+    (responder,) = peer.responders
+    responder.start_stream(200, b"text/event-stream")
+    begun = len(peer.wire.sent)
+    responder.send_piece(b"a" * size)
+    responder.end_stream()
+    assert peer.wire.sent[begun:] == b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"a" * size)
+    assert peer.observed == [(200, size)]
+
+
+class Doubled:
+    """A coding of streams that one can read: everything twice, a dot at the end."""
+
+    headers = ((b"Content-Encoding", b"doubled"),)
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def piece(self, data: bytes) -> bytes:
+        return data * 2
+
+    def end(self) -> bytes:
+        return b"."
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize("most", [0, 7])
+def test_a_stream_is_compressed_piece_by_piece_where_that_is_allowed(most: int) -> None:
+    peer = Peer(compressed_streams=most)
+    made: list[tuple[bytes | None, int, Doubled]] = []
+
+    def pack(accept: bytes | None, limit: int) -> Doubled:
+        made.append((accept, limit, Doubled()))
+        return made[-1][2]
+
+    peer.site.pack_stream = pack
+    peer.send(GET.replace(b"\r\n\r\n", b"\r\nAccept-Encoding: x\r\n\r\n"))
+    (responder,) = peer.responders
+    responder.start_stream(200, b"text/event-stream")
+    responder.send_piece(b"ab")
+    assert peer.wire.sent.endswith(b"4\r\nabab\r\n" if most else b"2\r\nab\r\n")
+    responder.end_stream()
+    ((status, size),) = peer.observed
+    assert (status, size) == (200, 5 if most else 2)
+    assert [(accept, limit) for accept, limit, _ in made] == ([(b"x", most)] if most else [])
+    assert peer.wire.sent.endswith(b"1\r\n.\r\n0\r\n\r\n") is bool(most)
+    assert (b"Content-Encoding: doubled" in peer.wire.sent) is bool(most)
+    # It is closed however the stream ends, and a refusal is not compressed.
+    peer.send(GET)
+    peer.responders[-1].start_stream(200, b"text/event-stream")
+    peer.http.connection_lost()
+    assert [coding.closed for _, _, coding in made] == [1, 1][: len(made)]
+    assert len(made) == (2 if most else 0)
+
+
 @pytest.mark.parametrize("step", [0, 1, 7])
 def test_a_request_comes_whole_however_it_is_cut(peer: Peer, step: int) -> None:
     peer.handler = echo
@@ -368,3 +427,26 @@ def test_any_bytes_end_in_responses_or_a_refusal(pieces: list[bytes], step: int)
     assert all(200 <= status < 600 for status in peer.statuses)
     peer.wire.abort()
     assert len(peer.clock.timers) == 0
+
+
+def test_a_large_response_is_packed_once_and_a_small_one_never() -> None:
+    peer = Peer(compress_bytes=10)
+    asked: list[bytes | None] = []
+
+    def pack(body: bytes, accept: bytes | None) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+        asked.append(accept)
+        return body[:1], ((b"Content-Encoding", b"first"),)
+
+    peer.site.pack = pack
+    body = b"0123456789"
+    for status, headers in ((200, ()), (200, ((b"Content-Encoding", b"x"),)), (404, ())):
+        peer.handler = lambda _q, out, s=status, h=headers: out.respond(s, body, headers=h)  # type: ignore[misc]
+        peer.send(b"GET / HTTP/1.1\r\n" + HOST + b"Accept-Encoding: gzip\r\n\r\n")
+    peer.handler = lambda _request, out: out.respond(200, body[:-1])
+    peer.send(GET)
+    assert asked == [b"gzip"]
+    sent = peer.wire.sent
+    assert b"Content-Encoding: first\r\n" in sent
+    assert b"Content-Length: 1\r\n" in sent
+    assert sent.count(body) == 2
+    assert peer.statuses == [200, 200, 404, 200]

@@ -8,27 +8,39 @@ clock by hand and speaks JSON-RPC to them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
 
 import trio
 
+from gateway.approvals import Approvals
+from gateway.codings import Codings
 from gateway.http.messages import Head, Headers, Request
 from gateway.hub import Hub
 from gateway.ids import Ids
+from gateway.large import Large
+from gateway.large import Settings as LargeSettings
 from gateway.mcp import tools
 from gateway.mcp.endpoint import McpEndpoint, Settings
+from gateway.mcp.inquiries import Inquiries
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import Implementation
+from gateway.metrics import Metrics
 from gateway.offers import Settings as RouterSettings
+from gateway.quotas.allowances import Allowances
+from gateway.quotas.roster import Roster
+from gateway.quotas.settings import Quota
 from gateway.router import Router
+from gateway.signing import SigningKeys
 from pool.timers import Timers
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers, to_worker
-from session import MemoryBus, MemorySettings, MemoryStore
-from session.model import Presence, Principal, Question
+from session import MemoryBus, MemoryQuotas, MemoryReceipts, MemorySettings, MemoryStore
+from session.model import SCOPES, Presence, Principal, Question
+from tests.gateway.routing import Shared
 
-ANN: Final = Principal("acme", "ann")
+ANN: Final = Principal("acme", "ann", scopes=SCOPES)
+KEPT_SECONDS: Final = 3600.0
 BOTH: Final = "application/json, text/event-stream"
 MODERN: Final = "2026-07-28"
 META: Final = {
@@ -132,13 +144,17 @@ class Remote:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
+    @property
+    def shared(self) -> bool:
+        return False
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
 
-        async def step(*arguments: Any) -> Any:
+        async def step(*arguments: Any, **named: Any) -> Any:
             await to_worker()
             await trio.lowlevel.checkpoint()
-            return await method(*arguments)
+            return await method(*arguments, **named)
 
         return step
 
@@ -152,6 +168,9 @@ class Screen:
         self.user = user
         self.groups: tuple[str, ...] = ()
         self.offers: dict[str, Any] = {}
+        self.tools: Mapping[str, str] = {}
+        self.attached = False
+        self.principal = ANN
         self.presence = Presence(
             frontend_id, f"socket-{frontend_id}", ANN.tenant, user, "", (), 0.0, "here"
         )
@@ -170,7 +189,10 @@ class Screen:
 
 
 class Port:
-    """The callers' port of a process that is alone, and its clock."""
+    """The callers' port of a process that is alone, and its clock.
+
+    ``beside``: it has the store of another one. What either announces is passed on by hand.
+    """
 
     def __init__(
         self,
@@ -181,6 +203,10 @@ class Port:
         instructions: str = "",
         workers: WorkerSettings | None = None,
         remote: bool = False,
+        shared: bool = False,
+        quotas: Quota | None = None,
+        bare: bool = False,
+        beside: Port | None = None,
     ) -> None:
         self.now = 1_800_000_000.0
         self.timers: Timers[Callable[[], None]] = Timers(self.now)
@@ -189,8 +215,13 @@ class Port:
             workers or WorkerSettings(), on_failure=lambda _lane, error: self.failures.append(error)
         )
         self.store = MemoryStore(memory or MemorySettings(), self._clock)
-        served: Any = Remote(self.store) if remote else self.store
+        if beside is not None:
+            self.store = beside.store
+        #: The store as other instances have it, too, where that is asked for.
+        self.shared: Any = Shared(self.store) if shared else None
+        served: Any = self.shared or (Remote(self.store) if remote else self.store)
         self.hub = Hub()
+        receipts = MemoryReceipts(self._clock)
         self.router = Router(
             RouterSettings(),
             store=served,
@@ -198,30 +229,72 @@ class Port:
             hub=self.hub,
             ids=Ids(),
             clock=self._clock,
+            instance="here",
+            approvals=Approvals(SigningKeys("", receipts), receipts, clock=self._clock, ids=Ids()),
         )
-        self.registry = tools.product_registry(
-            tools.Settings(),
-            router=self.router,
-            workers=self.workers,
-            timers=self.timers,
-        )
+        #: What callers may use, if that is limited.
+        self.quotas: Allowances | None = None
+        self.refused: list[str] = []
+        if quotas is not None:
+            self.quotas = Allowances(
+                MemoryQuotas(self._clock, self.store.has_session),
+                workers=self.workers,
+                now=self._clock,
+                refused=lambda quota, _principal: self.refused.append(quota),
+                roster=Roster(shared=False),
+            )
+            self.quotas.roster.follow(quotas, {})
+            self.router.on_ended = self.quotas.ended
+        self.large = Large(LargeSettings(), lambda _lane, error: self.failures.append(error))
+        self.registry = Registry()
+        if not bare:
+            self.registry = tools.product_registry(
+                tools.Settings(),
+                router=self.router,
+                workers=self.workers,
+                timers=self.timers,
+                quotas=self.quotas,
+                kept_seconds=KEPT_SECONDS,
+            )
         declare(self.registry)
         self.principal = ANN
         self.calls: list[tuple[str, str, str]] = []
+        settings = settings or Settings()
+        #: The sessions of which other instances are told.
+        self.announced: list[str] = []
+        #: What other instances are told of callers' responses, and whether they can be.
+        self.passed_on: list[tuple[str, bytes]] = []
+        self.can_pass_on = True
+        self.inquiries = Inquiries(
+            self.timers,
+            Ids(),
+            seconds=settings.inquiry_seconds,
+            limit=settings.inquiries,
+            pass_on=self._pass_on if shared else None,
+        )
         self.endpoint = McpEndpoint(
-            settings or Settings(),
+            settings,
             registry=self.registry,
             store=served,
             workers=self.workers,
             timers=self.timers,
             ids=Ids(),
+            inquiries=self.inquiries,
             clock=self._clock,
             server=Implementation("frontend-router", "1.2.3"),
-            identify=lambda _request: self.principal,
+            codings=Codings(4096, Metrics()),
+            large=self.large,
             instructions=instructions,
             health=lambda path, _id: (200, b"{}", ()) if path == "/health" else None,
             on_call=lambda method, tool, how, _seconds: self.calls.append((method, tool, how)),
+            quotas=self.quotas,
+            announce=self.announced.append,
         )
+
+    def _pass_on(self, inquiry_id: str, response: bytes) -> bool:
+        if self.can_pass_on:
+            self.passed_on.append((inquiry_id, response))
+        return self.can_pass_on
 
     def _clock(self) -> float:
         return self.now
@@ -237,7 +310,7 @@ class Port:
         encoded = {name.encode(): value.encode() for name, value in fields.items() if value}
         head = Head(method, path, "", encoded, keep_alive=True, body_length=len(body))
         recorder = Recorder()
-        self.endpoint.handle(Request(head, body, "127.0.0.1"), recorder)
+        self.endpoint.handle(Request(head, body, "127.0.0.1", self.principal), recorder)
         return recorder
 
     def post(self, message: object, **headers: str) -> Recorder:
@@ -281,6 +354,10 @@ class Port:
         _now(self.router.attach(cast("Any", screen)))
         return screen
 
+    def detach(self, screen: Screen) -> None:
+        """Let a frontend go."""
+        _now(self.router.detach(cast("Any", screen)))
+
     def answer(
         self, screen: Screen, answer: str, at: int = -1, content: dict[str, Any] | None = None
     ) -> str:
@@ -302,8 +379,10 @@ class Port:
             self.now = min(self.now + 0.05, until)
             for callback in self.timers.due(self.now):
                 callback()
-            for settlement in _now(self.store.expire_due(self.now, 100)):
-                self.router._conclude(settlement.question, settlement.outcome, None)
+            for settlement in _now(self.store.sweep(self.now, 100)):
+                self.router.conclude(settlement.question, settlement.outcome, None)
+            for tell in self.router.people.news.due(self.now):
+                tell()
 
     def is_idle(self) -> bool:
         """Whether nothing of any call is left."""

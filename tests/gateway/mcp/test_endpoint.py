@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import codec
+from gateway.mcp import jsonrpc
 from gateway.mcp.call import LATER, Call, Later
 from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
-from gateway.mcp.results import ToolResult, text
+from gateway.mcp.results import ReadResult, ToolResult, text
 from pool.workers import Settings as WorkerSettings
 from session import MemorySettings
-from session.errors import StoreUnavailableError
-from session.model import Principal
+from session.errors import NoReplyError, StoreUnavailableError
+from session.model import SCOPES, Principal
 from tests.gateway.mcp.recording import ANN, BOTH, META, MODERN, Port, Screen, ask, request
 
 HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
+
+OFFERED = {
+    "logging": {},
+    "tools": {"listChanged": True},
+    "resources": {"listChanged": True, "subscribe": True},
+    "prompts": {"listChanged": True},
+}
 
 
 @pytest.fixture
@@ -65,6 +75,25 @@ def test_what_is_no_message_is_refused_in_every_era(
     assert "id" not in response.json
 
 
+@pytest.mark.parametrize("coding", codec.CODINGS)
+def test_a_compressed_body_is_one_that_came_smaller(port: Port, coding: bytes) -> None:
+    ping = json.dumps(request("ping")).encode()
+    session = port.initialize()
+    headers = {"mcp_session_id": session, "content_encoding": coding.decode()}
+    assert port.send(codec.encoded(ping, coding), **headers).json["result"] == {}
+    for body, status in (
+        (codec.encoded(b" " * 5000 + ping, coding), 413),
+        (codec.encoded(ping, coding)[:-1], 400),
+        (codec.encoded(ping, coding) + b"x", 400),
+        (codec.encoded(codec.encoded(ping, coding), coding), 400),
+        (b"", 400),
+    ):
+        refused = port.send(body, **headers)
+        assert refused.status == status
+        assert refused.json["error"]["message"]
+    assert port.send(ping, **(headers | {"content_encoding": "br"})).status == 415
+
+
 # -- the handshake era
 
 
@@ -80,11 +109,11 @@ def test_initialize_opens_a_session_of_the_revision_asked_for(port: Port, revisi
     result = response.json["result"]
     assert result == {
         "protocolVersion": revision,
-        "capabilities": {"logging": {}, "tools": {}},
+        "capabilities": OFFERED,
         "serverInfo": {"name": "frontend-router", "version": "1.2.3"},
     }
     session = response.headers["mcp-session-id"]
-    assert len(session) == 32
+    assert str(UUID(session)) == session
     assert port.in_session(session, "ping").json == {"jsonrpc": "2.0", "id": 1, "result": {}}
     assert port.calls[0] == ("initialize", "", "success")
 
@@ -139,7 +168,9 @@ def test_a_request_without_a_session_is_400_and_with_a_wrong_one_404(
     assert (unknown.status, unknown.json["id"]) == (404, 1)
 
 
-@pytest.mark.parametrize("other", [Principal("acme", "bob"), Principal("other", "ann")])
+@pytest.mark.parametrize(
+    "other", [Principal("acme", "bob", scopes=SCOPES), Principal("other", "ann", scopes=SCOPES)]
+)
 def test_somebody_elses_session_looks_like_none(port: Port, other: Principal) -> None:
     session = port.initialize()
     port.principal = other
@@ -177,7 +208,7 @@ def test_notifications_and_responses_are_accepted_without_a_body(port: Port) -> 
 
 def test_an_unknown_method_is_an_error_that_keeps_the_id(port: Port) -> None:
     session = port.initialize()
-    for method in ("no/such", "server/discover", "subscriptions/listen"):
+    for method in ("server/discover", "subscriptions/listen", "no/such"):
         response = port.in_session(session, method, request_id="x")
         assert response.status == 200
         assert response.json["id"] == "x"
@@ -226,7 +257,7 @@ def test_discover_says_what_is_served(port: Port) -> None:
     assert response.json["result"] == {
         "resultType": "complete",
         "supportedVersions": ["2026-07-28", *reversed(HANDSHAKE)],
-        "capabilities": {"logging": {}, "tools": {}},
+        "capabilities": OFFERED | {"extensions": {"io.modelcontextprotocol/tasks": {}}},
         "_meta": {
             "io.modelcontextprotocol/serverInfo": {"name": "frontend-router", "version": "1.2.3"}
         },
@@ -250,7 +281,9 @@ def test_session_and_event_id_headers_mean_nothing_in_the_modern_era(port: Port)
         "logging/setLevel",
         "resources/subscribe",
         "unknown/method",
-        "tasks/get",
+        "resources/unsubscribe",
+        "tasks/list",
+        "tasks/result",
     ],
 )
 def test_a_method_the_modern_era_does_not_know_is_404(port: Port, method: str) -> None:
@@ -320,7 +353,7 @@ def test_a_batch_is_answered_as_one(port: Port) -> None:
     assert response.status == 200
     replies = {str(reply.get("id")): reply for reply in response.json}
     assert replies["1"]["result"] == {}
-    assert len(replies["two"]["result"]["tools"]) == 5
+    assert len(replies["two"]["result"]["tools"]) == 7
     assert replies["3"]["error"]["code"] == -32601
     assert replies["None"]["error"]["code"] == -32600
     assert port.is_idle()
@@ -431,12 +464,16 @@ class _Broken:
         raise ValueError(message)
 
     async def unreachable(self, _call: Call, _arguments: dict[str, Any]) -> ToolResult:
-        message = "The store cannot be reached."
+        message = "Redis at 10.0.0.7:6379 does not accept the password"
         raise StoreUnavailableError(message)
+
+    async def read(self, _call: Call, _uri: str, _values: dict[str, str]) -> ReadResult:
+        raise NoReplyError("no reply from Redis at 10.0.0.7:6379")
 
     def declare(self, registry: Registry) -> None:
         registry.tool("fail", self.fail, description="Fails.")
         registry.tool("unreachable", self.unreachable, description="Cannot.")
+        registry.resource("test://unreachable", "unreachable", self.read)
 
 
 def test_a_tool_that_fails_is_an_internal_error_without_its_detail() -> None:
@@ -448,11 +485,58 @@ def test_a_tool_that_fails_is_an_internal_error_without_its_detail() -> None:
     assert port.is_idle()
 
 
-def test_a_store_that_cannot_be_reached_is_503(port: Port) -> None:
+@pytest.mark.parametrize("revision", ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"])
+def test_a_tool_without_its_store_says_when_to_call_it_again(revision: str) -> None:
+    """In its result, which a model sees, and in the header; and nothing of where the store is."""
     port = Port(declare=_Broken().declare)
-    response = port.modern("tools/call", {"name": "unreachable"})
-    assert response.status == 503
+    params = {"name": "unreachable"}
+    if revision == "2026-07-28":
+        response = port.modern("tools/call", params)
+    else:
+        response = port.in_session(port.initialize(revision), "tools/call", params)
+    assert (response.status, response.headers["retry-after"]) == (200, "1")
+    result = response.json["result"]
+    assert result["isError"]
+    again = {"code": "unavailable", "retryable": True, "retry_after": 1}
+    assert result["structuredContent"] == again
+    assert "try again in a moment" in result["content"][0]["text"]
+    assert b"Redis" not in response.body
     assert port.is_idle()
+    assert port.failures == []
+
+
+def test_in_a_batch_it_is_said_once_in_the_header_and_by_each() -> None:
+    port = Port(declare=_Broken().declare)
+    session = port.initialize("2025-03-26")
+    batch = [request("tools/call", {"name": "unreachable"}, number) for number in (1, 2)]
+    response = port.post(batch, mcp_session_id=session)
+    assert (response.status, response.headers["retry-after"]) == (200, "1")
+    assert [each["result"]["isError"] for each in response.json] == [True, True]
+
+
+def test_another_method_without_its_store_is_503() -> None:
+    port = Port(declare=_Broken().declare)
+    response = port.modern("resources/read", {"uri": "test://unreachable"}, request_id=7)
+    assert (response.status, response.headers["retry-after"]) == (503, "1")
+    assert response.json["id"] == 7
+    error = response.json["error"]
+    assert error["code"] == jsonrpc.BUSY
+    assert error["data"] == {"code": "unavailable", "retryable": True, "retry_after": 1}
+    assert "outcome is unknown" in error["message"]
+    assert b"Redis" not in response.body
+    assert port.is_idle()
+
+
+def test_a_session_that_cannot_be_stored_is_refused_under_the_id_of_its_request() -> None:
+    port = Port(shared=True)
+    port.shared.away = {"save_session"}
+    about = {"name": "tester", "version": "1"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about}
+    response = port.post(request("initialize", params, "mine"))
+    assert (response.status, response.headers["retry-after"]) == (503, "1")
+    assert response.json["id"] == "mine"
+    assert response.json["error"]["data"]["retryable"]
+    assert b"it is away" not in response.body
 
 
 def test_no_room_among_the_workers_is_said_at_once() -> None:
@@ -485,7 +569,7 @@ async def test_a_store_across_a_network_is_waited_for_by_workers() -> None:
         await port.workers.drain()
         session = opened.headers["mcp-session-id"]
         screen = Screen()
-        port.workers.start("", port.router.attach(screen))  # type: ignore[arg-type]
+        port.workers.start("", port.router.attach(screen))
         await port.workers.drain()
         waiting = [
             port.in_session(session, "tools/call", ask(question="0")),
@@ -505,6 +589,19 @@ async def test_a_store_across_a_network_is_waited_for_by_workers() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_who_has_gone_when_its_session_is_found_listens_to_nothing() -> None:
+    port = Port(remote=True)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(port.workers.run)
+        introduction = {"protocolVersion": "x", "capabilities": {}, "clientInfo": {}}
+        opened = port.post(request("initialize", introduction))
+        await port.workers.drain()
+        port.listen(opened.headers["mcp-session-id"]).disconnect()
+        await port.workers.drain()
+        assert port.endpoint.statistics().listeners == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_caller_that_leaves_while_its_question_is_stored_takes_it_back() -> None:
     port = Port(remote=True)
     async with trio.open_nursery() as nursery:
@@ -518,7 +615,7 @@ async def test_a_caller_that_leaves_while_its_question_is_stored_takes_it_back()
 
 
 async def _answer(port: Port, screen: Screen, question_id: str) -> None:
-    await port.router.answer(screen, question_id, answer="x")  # type: ignore[arg-type]
+    await port.router.answer(screen, question_id, answer="x")
 
 
 # -- anything at all

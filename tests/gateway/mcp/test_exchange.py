@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -14,7 +15,9 @@ from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ToolResult, text
 from session import MemorySettings
-from tests.gateway.mcp.recording import META, Port, Recorder, Screen, ask
+from session.errors import StoreUnavailableError
+from session.model import McpSession, Outcome, State
+from tests.gateway.mcp.recording import META, Port, Recorder, Screen, ask, request
 
 HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
 JSON = "application/json"
@@ -115,7 +118,7 @@ def test_who_reads_streams_only_gets_one_at_once(port: Port, screen: Screen) -> 
     listed = port.modern("tools/list", accept=STREAM)
     assert listed.streaming
     assert listed.complete
-    assert len(listed.reply["result"]["tools"]) == 5
+    assert len(listed.reply["result"]["tools"]) == 7
 
 
 def test_the_patience_and_the_heartbeat_are_settings(screen: Screen) -> None:
@@ -383,6 +386,40 @@ def test_a_stream_resumes_with_the_answer_that_came_meanwhile(port: Port, screen
     assert port.is_idle()
 
 
+def test_what_is_under_way_waits_for_the_store_and_what_begins_is_refused() -> None:
+    port = Port(shared=True)
+    screen = port.attach(Screen())
+    session = port.initialize()
+    _, event_id = _broken_stream(port, session)
+    find = port.store.find_session
+
+    async def away(session_id: str, *, patient: bool = False) -> McpSession | None:
+        if not patient:
+            raise StoreUnavailableError("it is away")
+        return await find(session_id)
+
+    port.shared.find_session = away
+    refused = port.in_session(session, "tools/call", ask())
+    assert refused.json["result"]["structuredContent"]["code"] == "unavailable"
+    assert port.listen(session).status == 503
+    resumed = port.listen(session, last_event_id=event_id)
+    assert resumed.streaming
+    port.answer(screen, "still here")
+    assert _text(resumed) == "still here"
+    cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    assert port.post(cancelled, mcp_session_id=session).status == 202
+    assert port.send(b"", "DELETE", mcp_session_id=session).status == 204
+
+
+def test_a_stream_that_only_listens_goes_on_while_the_store_is_away() -> None:
+    port = Port(shared=True)
+    listening = port.listen(port.initialize())
+    port.shared.away = {"find_session", "save_stream"}
+    port.pass_time(31)
+    assert listening.streaming
+    assert port.failures == []
+
+
 def test_a_resumed_stream_can_break_again_and_be_cancelled(port: Port, screen: Screen) -> None:
     session = port.initialize()
     _, event_id = _broken_stream(port, session)
@@ -423,7 +460,11 @@ def test_older_revisions_get_no_empty_event_but_can_resume_after_progress(
 
 @pytest.mark.parametrize("event_id", ["x", "x-1", "-", "f" * 32 + "-0"])
 def test_a_stream_that_is_not_known_cannot_be_resumed(port: Port, event_id: str) -> None:
+    """It may be noted elsewhere in this moment, so this is said a second later."""
     refused = port.listen(port.initialize(), last_event_id=event_id)
+    port.pass_time(0.5)
+    assert not refused.complete
+    port.pass_time(0.7)
     assert refused.status == 400
     assert "collect_answer" in refused.json["error"]["message"]
 
@@ -431,7 +472,48 @@ def test_a_stream_that_is_not_known_cannot_be_resumed(port: Port, event_id: str)
 def test_another_session_cannot_resume_a_stream(port: Port, screen: Screen) -> None:
     del screen
     _, event_id = _broken_stream(port, port.initialize())
-    assert port.listen(port.initialize(), last_event_id=event_id).status == 400
+    resumed = port.listen(port.initialize(), last_event_id=event_id)
+    port.pass_time(1.2)
+    assert resumed.status == 400
+
+
+def test_who_left_before_an_unknown_stream_was_found_is_not_waited_for(
+    port: Port, screen: Screen
+) -> None:
+    session = port.initialize()
+    _ask(port, "2025-11-25", session=session).disconnect()
+    resumed = port.listen(session, last_event_id="late-0")
+    resumed.disconnect()
+    trio.run(port.store.save_stream, session, "late", (screen.asked[0].id, 1), 4)
+    port.pass_time(1.2)
+    assert not resumed.streaming
+    assert port.is_idle()
+
+
+async def test_a_caller_that_left_before_its_question_was_there_resumes_its_stream() -> None:
+    """And it is no call of its session any more, however late that was found."""
+    port = Port(Settings(session_calls=1), remote=True)
+    screen = Screen()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(port.workers.run)
+        opened = port.post(
+            request("initialize", {"protocolVersion": "x", "capabilities": {}, "clientInfo": {}})
+        )
+        await port.workers.drain()
+        session = opened.headers["mcp-session-id"]
+        response = _ask(port, "2025-11-25", session=session, accept=STREAM)
+        event_id = response.events[0]["id"]
+        response.disconnect()
+        await port.workers.drain()
+        assert port.is_idle()
+        port.workers.start("", port.router.attach(cast("Any", screen)))
+        resumed = port.listen(session, last_event_id=event_id)
+        await port.workers.drain()
+        assert resumed.streaming
+        await port.router.settle(screen.asked[0], Outcome(State.ANSWERED, 0.0, "found"), None)
+        assert _text(resumed) == "found"
+        assert port.is_idle()
+        nursery.cancel_scope.cancel()
 
 
 def test_only_so_many_streams_of_a_session_can_be_resumed(screen: Screen) -> None:
@@ -439,7 +521,9 @@ def test_only_so_many_streams_of_a_session_can_be_resumed(screen: Screen) -> Non
     port = Port(Settings(resumable_streams=3))
     session = port.initialize()
     streams = [_broken_stream(port, session)[1] for _ in range(5)]
-    statuses = [port.listen(session, last_event_id=event_id).status for event_id in streams]
+    resumed = [port.listen(session, last_event_id=event_id) for event_id in streams]
+    port.pass_time(1.2)
+    statuses = [each.status for each in resumed]
     assert statuses == [400, 400, 200, 200, 200]
 
 

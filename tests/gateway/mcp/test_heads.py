@@ -75,9 +75,15 @@ def test_only_json_is_a_body(content_type: bytes, status: int | None) -> None:
     assert _status(_facts(content_type=content_type)) == status
 
 
-def test_a_compressed_body_is_not_read() -> None:
-    """Until inflating it is bounded, it is refused."""
-    assert _status(_facts(content_encoding=b"gzip")) == 415
+def test_a_body_is_compressed_once_at_most_and_by_what_is_known() -> None:
+    assert _facts(content_encoding=b"GZIP").coding == b"gzip"
+    assert _facts(content_encoding=b"zstd").coding == b"zstd"
+    assert _facts(content_encoding=b"identity").coding == b""
+    for coding in (b"br", b"gzip, gzip", b"zstd, gzip", b"deflate"):
+        refusal = _facts(content_encoding=coding).refusal
+        assert refusal is not None
+        assert refusal.status == 415
+        assert (b"Accept-Encoding", b"zstd, gzip") in refusal.headers
 
 
 @pytest.mark.parametrize(

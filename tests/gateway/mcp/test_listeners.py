@@ -12,17 +12,25 @@ from gateway.mcp.jsonrpc import RpcError
 from gateway.mcp.listeners import Listeners
 from gateway.mcp.pacing import Pace
 from pool.timers import Timers
-from session.model import McpSession
+from session.model import NOBODY, McpSession
 from tests.gateway.mcp.recording import Recorder
 
 
-def _listeners(session_limit: int, limit: int) -> tuple[Listeners, Pace[Beating]]:
+def _listeners(
+    session_limit: int, limit: int, deserted: Callable[[str], None] = lambda _session_id: None
+) -> tuple[Listeners, Pace[Beating]]:
     timers: Timers[Callable[[], None]] = Timers(0.0)
     patience: Pace[Exchange] = Pace(timers, 0.1, Exchange.impatient)
     keep_alive: Pace[Beating] = Pace(timers, 15.0, lambda stream: stream.beat())
     conduct = Conduct(patience, keep_alive, Ids(), 1000)
     touched: list[McpSession] = []
-    listeners = Listeners(conduct, session_limit=session_limit, limit=limit, touch=touched.append)
+    listeners = Listeners(
+        conduct,
+        session_limit=session_limit,
+        limit=limit,
+        touch=touched.append,
+        deserted=deserted,
+    )
     return listeners, keep_alive
 
 
@@ -34,7 +42,7 @@ def test_a_place_is_free_again_when_a_stream_ends_whoever_ended_it() -> None:
     listeners, keep_alive = _listeners(1, 10)
     for end in ("caller", "server"):
         recorder = Recorder()
-        listeners.listen(_session("a"), recorder)
+        listeners.listen(_session("a"), recorder, NOBODY)
         if end == "caller":
             recorder.disconnect()
         else:
@@ -48,21 +56,33 @@ def test_a_place_is_free_again_when_a_stream_ends_whoever_ended_it() -> None:
 def test_a_full_session_leaves_room_for_others_and_a_full_server_for_nobody() -> None:
     listeners, _ = _listeners(1, 2)
     for name in "ab":
-        listeners.listen(_session(name), Recorder())
+        listeners.listen(_session(name), Recorder(), NOBODY)
     statuses = []
     for name in "ac":
         with pytest.raises(RpcError) as caught:
-            listeners.listen(_session(name), Recorder())
+            listeners.listen(_session(name), Recorder(), NOBODY)
         statuses.append(caught.value.status)
     assert statuses == [429, None]
     assert listeners.open == 2
+
+
+def test_who_listens_no_more_is_told_with_the_last_stream_only() -> None:
+    deserted: list[str] = []
+    listeners, _ = _listeners(2, 10, deserted.append)
+    first, second = Recorder(), Recorder()
+    for recorder in (first, second):
+        listeners.listen(_session("a"), recorder, NOBODY)
+    first.disconnect()
+    assert (deserted, listeners.has("a")) == ([], True)
+    second.disconnect()
+    assert (deserted, listeners.has("a")) == (["a"], False)
 
 
 def test_a_listener_is_sent_what_nobody_asked_for_until_it_ends() -> None:
     listeners, _ = _listeners(2, 10)
     session = _session("a")
     recorder = Recorder()
-    listener = listeners.listen(session, recorder)
+    listener = listeners.listen(session, recorder, NOBODY)
     listener.send(b'{"a":1}')
     assert recorder.messages == [{"a": 1}]
     listeners.end_all()

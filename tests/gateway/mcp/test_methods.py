@@ -52,7 +52,13 @@ def _both(port: Port, method: str, params: Any = None) -> tuple[Recorder, Record
 
 
 def test_what_is_declared_is_offered(port: Port) -> None:
-    capabilities: dict[str, Any] = {"logging": {}, "tools": {}, "resources": {}, "prompts": {}}
+    capabilities: dict[str, Any] = {
+        "logging": {},
+        "tools": {"listChanged": True},
+        "resources": {"listChanged": True, "subscribe": True},
+        "prompts": {"listChanged": True},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+    }
     assert port.modern("server/discover").json["result"]["capabilities"] == capabilities
 
 
@@ -131,7 +137,7 @@ def test_wrong_parameters_are_invalid(
 )
 def test_what_is_not_offered_is_not_there(method: str) -> None:
     params = {"name": "x"} if method == "prompts/get" else {"uri": "x"}
-    old, new = _both(Port(), method, params)
+    old, new = _both(Port(bare=True), method, params)
     assert (old.status, old.json["error"]["code"]) == (200, -32601)
     assert (new.status, new.json["error"]["code"]) == (404, -32601)
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.mcp import jsonrpc
 from gateway.mcp.jsonrpc import RpcError
 from gateway.mcp.refusals import guarded, refuse, unsupported
-from session.errors import StoreUnavailableError
+from session.errors import StoreFullError, StoreUnavailableError
 from tests.gateway.mcp.recording import Recorder
 
 
@@ -46,11 +46,23 @@ async def test_a_step_that_fails_is_answered_and_fails_on() -> None:
 
 async def test_a_store_that_is_away_is_said_to_be() -> None:
     async def fail() -> None:
-        raise StoreUnavailableError("The store cannot be reached.")
+        raise StoreUnavailableError("Redis at 10.0.0.7:6379 cannot be reached.")
+
+    recorder = Recorder()
+    await guarded(fail(), recorder, b'"mine"')
+    assert (recorder.status, recorder.headers["retry-after"]) == (503, "1")
+    assert recorder.json["id"] == "mine"
+    assert recorder.json["error"]["data"]["retry_after"] == 1
+    assert b"10.0.0.7" not in recorder.body
+
+
+async def test_a_store_without_room_says_so_itself() -> None:
+    async def fail() -> None:
+        raise StoreFullError
 
     recorder = Recorder()
     await guarded(fail(), recorder)
-    assert (recorder.status, recorder.headers["retry-after"]) == (503, "1")
+    assert "memory is full" in recorder.json["error"]["message"]
 
 
 async def test_a_step_that_answered_is_left_alone() -> None:

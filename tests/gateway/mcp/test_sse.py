@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.mcp import sse
 
 
@@ -20,3 +22,9 @@ def test_an_event_id_tells_its_stream() -> None:
     """Also when the stream's id has a hyphen; what is no event id names no stream."""
     assert sse.stream_of(sse.event_id("a-b", 7)) == "a-b"
     assert sse.stream_of("nonsense") == ""
+
+
+@pytest.mark.parametrize("event_id", ["", "s-1"])
+def test_what_stands_around_large_data_makes_the_same_event(event_id: str) -> None:
+    before, behind = sse.around(event_id)
+    assert before + b'{"a":1}' + behind == sse.message(b'{"a":1}', event_id)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from session import MemorySettings
-from session.model import Audience, Choice, Delivery, Principal
+from session.model import SCOPES, Audience, Choice, Delivery, Principal
 from tests.gateway.mcp.recording import ANN, Port, Recorder, Screen, ask, request
 
 
@@ -52,6 +52,8 @@ def test_ask_user_is_listed_as_go_lists_it(port: Port) -> None:
         "collect_answer",
         "list_frontends",
         "notify_user",
+        "request_approval",
+        "verify_approval",
     ]
     ask_user = listed["ask_user"]
     assert ask_user["description"] == "Ask a question to the user and receive their response"
@@ -74,6 +76,10 @@ def test_an_answer_is_the_text_and_the_structure_says_who(port: Port, screen: Sc
             "answer": "blue",
             "answered_by": {"frontend_id": "web-1", "user": "ann"},
             "online": 1,
+            "history": [
+                {"event": "asked", "at": port.now, "by": "ann"},
+                {"event": "answered", "at": port.now, "frontend_id": "web-1", "user": "ann"},
+            ],
         },
     }
     assert port.calls[-1] == ("tools/call", "ask_user", "success")
@@ -110,8 +116,8 @@ def test_every_argument_reaches_the_question(port: Port, screen: Screen) -> None
         ({"question": "q", "timeout_seconds": True}, "$.timeout_seconds"),
         ({"question": "q", "timeout": 60}, "timeout_seconds"),
         ({"question": "q", "Question": "other"}, "`Question`"),
-        ({"question": "q", "delivery": "some"}, "$.delivery"),
-        ({"question": "q", "audience": {"kind": "all"}}, "$.audience.kind"),
+        ({"question": "q", "delivery": "some"}, "`$.delivery` (one of all, one)."),
+        ({"question": "q", "audience": {"kind": "all"}}, "(one of everyone, frontend, "),
         ({"question": "q", "choices": [5]}, "$.choices"),
         ({"question": "q", "choices": ["x"] * 101}, "$.choices"),
         ({"question": "q", "if_absent": "shout"}, "$.if_absent"),
@@ -192,6 +198,7 @@ def test_a_question_can_be_asked_now_and_collected_later(port: Port, screen: Scr
     asked = _call(port, "ask_user", question="Which?", wait="return")
     structured = _result(asked)["structuredContent"]
     question_id = structured["question_id"]
+    assert [each["event"] for each in structured.pop("history")] == ["asked"]
     assert structured == {"question_id": question_id, "state": "open", "online": 1}
     assert "collect_answer" in _text(asked)
     still_open = _call(port, "collect_answer", question_id=question_id)
@@ -201,6 +208,16 @@ def test_a_question_can_be_asked_now_and_collected_later(port: Port, screen: Scr
     assert _text(collected) == "this one"
     assert _text(_call(port, "collect_answer", question_id=question_id)) == "this one"
     assert port.is_idle()
+
+
+def test_a_question_that_is_asked_is_never_told_as_refused() -> None:
+    """How many could answer elsewhere is not known, and nothing that its caller must know."""
+    port = Port(shared=True)
+    port.shared.away = {"present"}
+    asked = _call(port, "ask_user", question="Which?", wait="return")
+    assert not _is_error(asked)
+    structured = _result(asked)["structuredContent"]
+    assert (structured["state"], structured["online"]) == ("open", 0)
 
 
 def test_collecting_can_wait_for_the_answer(port: Port, screen: Screen) -> None:
@@ -233,7 +250,10 @@ def test_a_question_of_somebody_else_looks_like_none(port: Port, screen: Screen,
     question_id = screen.asked[0].id
     unknown = _call(port, tool, question_id="f" * 32)
     assert _is_error(unknown)
-    for other in (Principal("acme", "bob"), Principal("other", "ann")):
+    for other in (
+        Principal("acme", "bob", scopes=SCOPES),
+        Principal("other", "ann", scopes=SCOPES),
+    ):
         port.principal = other
         foreign = _call(port, tool, question_id=question_id)
         assert _text(foreign) == _text(unknown).replace("f" * 32, question_id)
@@ -332,3 +352,58 @@ def test_instructions_are_said_where_they_are_given() -> None:
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
     said = port.post(request("initialize", params)).json["result"]["instructions"]
     assert said == "Ask people."
+
+
+# -- whose credential ends while they wait
+
+
+def _cut_off(port: Port) -> None:
+    """End what waits, as `gateway.recheck` does when its credential is good no more."""
+    for offer in list(port.router.offers.values()):
+        for waiter in list(offer.waiters):
+            waiter.cut_off()
+    port.pass_time(0)
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+def test_who_may_not_ask_any_more_has_asked_nothing(
+    port: Port, screen: Screen, in_session: bool
+) -> None:
+    """In either era: nobody is left to hear what people would say."""
+    if in_session:
+        params = {"name": "ask_user", "arguments": {"question": "Still there?"}}
+        waiting = port.in_session(port.initialize(), "tools/call", params)
+    else:
+        waiting = _call(port, "ask_user", question="Still there?")
+    _cut_off(port)
+    assert waiting.reply["error"]["code"] == -31001
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+def test_who_gave_a_key_may_come_back_with_another_credential(
+    port: Port, screen: Screen, in_session: bool
+) -> None:
+    arguments = {"question": "Still there?", "idempotency_key": "k"}
+    if in_session:
+        params = {"name": "ask_user", "arguments": arguments}
+        waiting = port.in_session(port.initialize(), "tools/call", params)
+    else:
+        waiting = _call(port, "ask_user", **arguments)
+    _cut_off(port)
+    assert waiting.reply["error"]["code"] == -31001
+    assert screen.withdrawn == []
+    again = _call(port, "ask_user", **arguments)
+    port.answer(screen, "yes")
+    assert _text(again) == "yes"
+
+
+def test_who_only_looks_takes_nothing_back(port: Port, screen: Screen) -> None:
+    question_id = _result(_call(port, "ask_user", question="Later?", wait="return"))[
+        "structuredContent"
+    ]["question_id"]
+    waiting = _call(port, "collect_answer", question_id=question_id, wait_seconds=10)
+    _cut_off(port)
+    assert waiting.reply["error"]["code"] == -31001
+    assert screen.withdrawn == []

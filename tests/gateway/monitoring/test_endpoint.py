@@ -62,7 +62,7 @@ class Port:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[Port]:
-    with socket.socket() as sock, trio.fail_after(20):
+    with socket.socket() as sock, trio.fail_after(60):
         sock.bind(("127.0.0.1", 0))
         port = Port(sock)
         async with trio.open_nursery() as nursery:
@@ -239,7 +239,7 @@ async def test_http_2_is_told_to_go_back() -> None:
 
 
 async def test_the_port_ends_when_it_is_told_to() -> None:
-    with socket.socket() as sock, trio.fail_after(10):
+    with socket.socket() as sock, trio.fail_after(60):
         sock.bind(("127.0.0.1", 0))
         port = Port(sock)
         leave = trio.Event()
@@ -255,7 +255,7 @@ async def test_the_port_ends_when_it_is_told_to() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has TCP_USER_TIMEOUT")
 async def test_a_scraper_that_does_not_read_cannot_hold_up_the_end() -> None:
-    with socket.socket() as sock, socket.socket() as scraper, trio.fail_after(10):
+    with socket.socket() as sock, socket.socket() as scraper, trio.fail_after(60):
         sock.bind(("127.0.0.1", 0))
         port = Port(sock)
         scraper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

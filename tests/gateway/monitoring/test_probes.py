@@ -67,6 +67,19 @@ def test_a_health_report_has_every_field_of_the_contract() -> None:
     )
 
 
+def test_an_outline_says_how_each_part_is_and_nothing_of_its_inside() -> None:
+    process = Process(store=Status.HEALTHY, workers=Status.UNHEALTHY)
+    outline = process.probes.outline("/health", "r-1")
+    assert outline is not None
+    status, fields = process.ask("/health")
+    for component in fields["components"].values():
+        assert component["metadata"]
+        component["metadata"] = {}
+    assert (outline[0], msgspec.json.decode(outline[1])) == (status, fields)
+    assert process.probes.outline("/ready", "r-1") == process.probes.response("/ready", "r-1")
+    assert process.probes.outline("/other", "r-1") is None
+
+
 @pytest.mark.parametrize(
     ("parts", "status", "word"),
     [

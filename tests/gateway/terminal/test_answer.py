@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from websockets.utils import accept_key
 
 from gateway.cli import main
 from gateway.terminal.answer import _Keyboard
+from haproxy.redis_node import free_port
 from tests.gateway.terminal.person import sitting
 from tests.live.peer import frame
 from tests.live.process import GatewayProcess, running_gateway
@@ -195,12 +197,14 @@ def test_a_person_at_a_terminal_leaves_with_a_key(gateway: GatewayProcess) -> No
 
 def test_a_restarted_gateway_is_found_again() -> None:
     quick = ("--drain-settle-seconds", "0", "--drain-wait-seconds", "0")
-    with running_gateway(*quick) as first:
-        port = first.ws_port
+    # None of those that are given to connections: nobody else may have it between the two.
+    port = free_port()
+    with running_gateway(*quick, "--ws-port", str(port)) as first:
         screen = Terminal(at(first), "--user", "patient")
         screen.see("connected; /help")
     try:
-        assert re.search(r"connection lost; trying again in \d+\.\d s", screen.see("lost"))
+        # Within the second that the gateway told it.
+        assert re.search(r"connection lost; trying again in [01]\.\d s", screen.see("lost"))
         with running_gateway(*quick, "--ws-port", str(port)) as second:
             screen.see("connected again")
             with asking(second, "patient") as agent:
@@ -326,6 +330,21 @@ def test_a_line_that_went_dead_is_left() -> None:
         with _upgraded(listener):
             screen.see("connected again")
             assert screen.end() == (0, "")
+
+
+def test_who_is_refused_for_now_comes_back_when_told() -> None:
+    came = []
+
+    def full(connection: ServerConnection) -> None:
+        came.append(time.monotonic())
+        heard(connection, "connect")
+        say(connection, type="error", message="try again in 1 second", retry_after=1.0)
+        connection.close(1013)
+
+    with played(full, full) as url, terminal(url) as screen:
+        screen.see("trying again in 1.0 s")
+        screen.ended()
+    assert came[1] - came[0] >= 1
 
 
 def _upgraded(listener: socket.socket) -> socket.socket:

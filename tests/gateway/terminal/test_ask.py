@@ -1,4 +1,4 @@
-"""A caller at the command line, in a process of its own, before a real gateway."""
+"""A caller at the command line, before a real gateway; in a process of its own where it waits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli import main
 from tests.gateway.terminal.person import Person, sitting
 from tests.live.process import GatewayProcess, running_gateway
 
@@ -57,6 +59,23 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=PATIENCE)
     lines = err.splitlines(keepends=True)
     return process.returncode, out, "".join(line for line in lines if WAITING not in line)
+
+
+Typed = tuple[int, str, str]
+
+
+@pytest.fixture
+def typed(capfd: pytest.CaptureFixture[str]) -> Callable[..., Typed]:
+    """Asks in this process, where nobody has to wait: status, standard output and errors."""
+
+    def type_it(url: str, *arguments: str) -> Typed:
+        try:
+            status = main(["ask", "--url", url, *arguments])
+        except SystemExit as end:  # of wrong usage
+            status = int(end.code or 0)
+        return status, *capfd.readouterr()
+
+    return type_it
 
 
 def test_the_answer_goes_to_standard_output(gateway: GatewayProcess, person: Person) -> None:
@@ -182,8 +201,10 @@ def test_where_nothing_can_be_told_nothing_is_taken_for_the_answer(
         ([], "the following arguments are required: question"),
     ],
 )
-def test_wrong_usage_is_two_and_asks_nobody(arguments: list[str], complaint: str) -> None:
-    status, out, err = ended(ask("http://127.0.0.1:9/mcp", *arguments))
+def test_wrong_usage_is_two_and_asks_nobody(
+    typed: Callable[..., Typed], arguments: list[str], complaint: str
+) -> None:
+    status, out, err = typed("http://127.0.0.1:9/mcp", *arguments)
     assert (status, out) == (2, "")
     assert complaint in err
 
@@ -197,19 +218,23 @@ def test_wrong_usage_is_two_and_asks_nobody(arguments: list[str], complaint: str
         ("127.0.0.1:8081", "--url takes an address such as http://host:8081/mcp"),
     ],
 )
-def test_where_no_gateway_is_the_next_step_is_told(url: str, complaint: str) -> None:
-    status, out, err = ended(ask(url, "Q?"))
+def test_where_no_gateway_is_the_next_step_is_told(
+    typed: Callable[..., Typed], url: str, complaint: str
+) -> None:
+    status, out, err = typed(url, "Q?")
     assert (status, out) == (1, "")
     assert complaint in err
     assert "Traceback" not in err
 
 
-def test_what_the_gateway_refuses_is_one(gateway: GatewayProcess, person: Person) -> None:
-    status, out, err = ended(asked(gateway, person, ""))
+def test_what_the_gateway_refuses_is_one(
+    typed: Callable[..., Typed], gateway: GatewayProcess
+) -> None:
+    status, out, err = typed(f"http://127.0.0.1:{gateway.mcp_port}/mcp", "")
     assert (status, out) == (1, "")
     assert "question" in err
     # The port of the frontends is easily taken for that of the callers.
-    status, out, err = ended(ask(f"http://127.0.0.1:{gateway.ws_port}/mcp", "Q?"))
+    status, out, err = typed(f"http://127.0.0.1:{gateway.ws_port}/mcp", "Q?")
     assert (status, out) == (1, "")
     assert err.startswith("frontend-router: ")
     assert "Traceback" not in err
@@ -232,20 +257,31 @@ _EVENTS = "text/event-stream"
         ("application/json", '{"result": {"content": []}}', "frontend-router: \n"),
         (_EVENTS, ": hello\n\n", "ended the connection without an answer"),
         (_EVENTS, "id: 1\ndata: \n\n", "ended the connection without an answer"),
-        (_EVENTS, 'data: {"method": "m", "params": {}}\n\ndata: oops\n\n', "is no gateway"),
     ],
 )
-def test_a_server_of_another_kind_is_told_apart(kind: str, body: str, complaint: str) -> None:
+def test_a_server_of_another_kind_is_told_apart(
+    typed: Callable[..., Typed], kind: str, body: str, complaint: str
+) -> None:
     with _server(kind, body.encode()) as url:
-        status, out, err = ended(ask(url, "Q?"))
+        status, out, err = typed(url, "Q?")
     assert (status, out) == (1, "")
     assert complaint in err
     assert "Traceback" not in err
 
 
-def test_a_line_that_breaks_says_to_ask_again() -> None:
+def test_a_server_that_stops_making_sense_is_told_apart() -> None:
+    """In a process of its own: httpx leaves what it has not read to the end of the process."""
+    body = b'data: {"method": "m", "params": {}}\n\ndata: oops\n\n'
+    with _server(_EVENTS, body) as url:
+        status, out, err = ended(ask(url, "Q?"))
+    assert (status, out) == (1, "")
+    assert "is no gateway" in err
+    assert "Traceback" not in err
+
+
+def test_a_line_that_breaks_says_to_ask_again(typed: Callable[..., Typed]) -> None:
     with _server("application/json", b"{", length=100) as url:
-        status, _, err = ended(ask(url, "Q?"))
+        status, _, err = typed(url, "Q?")
     assert status == 1
     assert "the connection broke" in err
 
@@ -272,3 +308,40 @@ def _server(kind: str, body: bytes, length: int | None = None) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/mcp"
         server.shutdown()
         thread.join()
+
+
+def test_who_needs_a_credential_is_told_where_it_goes(tmp_path: Path) -> None:
+    """The names of this command, not those of HTTP."""
+    (tmp_path / "keys.json").write_text("[]")
+    (tmp_path / "wrong.key").write_text("fr_" + "0" * 16 + "_" + "s" * 43)
+    around = {name: value for name, value in os.environ.items() if "ROUTER_TOKEN" not in name}
+    with running_gateway("--auth-keys", str(tmp_path / "keys.json")) as gateway:
+        url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
+        status, out, err = ended(ask(url, "Why?", env=around))
+        assert (status, out) == (1, "")
+        assert err == (
+            f"frontend-router: {url} wants a credential: name a file that has an API key or access "
+            "token by --token-file, or put it into FRONTEND_ROUTER_TOKEN\n"
+        )
+        # Who shows one hears what is wrong with it.
+        wrong = ask(url, "Why?", "--token-file", str(tmp_path / "wrong.key"), env=around)
+        status, out, err = ended(wrong)
+        assert (status, out) == (1, "")
+        assert "(HTTP 401)" in err
+        assert "--token-file" not in err
+        answer = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "answer", "--url",
+             f"ws://127.0.0.1:{gateway.ws_port}/ws"],
+            env=around, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        # Its input stays open: it ends because of what the gateway says.
+        assert answer.wait(PATIENCE) == 1
+        out, err = answer.communicate()
+        assert "(--token-file FILE, or FRONTEND_ROUTER_TOKEN)" in err
+
+
+def test_where_nobody_is_connected_the_next_step_is_told(gateway: GatewayProcess) -> None:
+    url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
+    process = ask(url, "--audience", "user:nobody", "--timeout", "1", "Which?")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert f"{WAITING}, 0 frontends online: open the inbox\n" in err

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from gateway import gojson
 from gateway.http.messages import Head
 from gateway.mcp import results
 from gateway.mcp.heads import Facts
 from gateway.mcp.jsonrpc import RpcError
-from gateway.mcp.registry import HeaderParameter
+from gateway.mcp.mirroring import HeaderParameter
 from gateway.mcp.results import Implementation
 from gateway.mcp.revisions import modern
+from session import gojson
 from tests.gateway.mcp.recording import META, MODERN
 
 REVISION = modern.Modern(Implementation("server", "1"), 5000)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,11 +46,17 @@ func main() {
 	connect := flag.Bool("connect", true, "say connect")
 	delay := flag.Duration("delay", 0, "how long the person thinks")
 	answer := flag.String("answer", "Blue", "what the person answers")
+	compress := flag.Bool("compress", false, "offer permessage-deflate, and use it")
 	flag.Parse()
 
-	connection, _, err := websocket.DefaultDialer.Dial(*url, nil)
+	dialer := websocket.Dialer{EnableCompression: *compress}
+	connection, response, err := dialer.Dial(*url, nil)
 	if err != nil {
 		log.Fatalf("dial: %v", err)
+	}
+	agreed := strings.Contains(response.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate")
+	if agreed != *compress {
+		log.Fatalf("permessage-deflate was agreed on: %v", agreed)
 	}
 	defer connection.Close()
 	f := &frontend{connection: connection}

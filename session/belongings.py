@@ -1,0 +1,62 @@
+"""What a session of the memory store has besides itself, and loses with it.
+
+Pure module. Whoever uses it knows which sessions there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+
+@final
+class Belongings:
+    """The streams and subscriptions of all sessions, so many of each in a session."""
+
+    __slots__ = ("_streams", "_subscriptions")
+
+    def __init__(self) -> None:
+        self._streams: dict[str, dict[str, tuple[str, str | int]]] = {}
+        self._subscriptions: dict[str, dict[str, None]] = {}
+
+    def __len__(self) -> int:
+        """Return how many sessions have any."""
+        return len(self._streams.keys() | self._subscriptions.keys())
+
+    def save_stream(
+        self, session_id: str, stream_id: str, waits_for: tuple[str, str | int], limit: int
+    ) -> None:
+        """Note what a stream waits for; the oldest go first."""
+        streams = self._streams.setdefault(session_id, {})
+        streams[stream_id] = waits_for
+        while len(streams) > limit:
+            del streams[next(iter(streams))]
+
+    def find_stream(self, session_id: str, stream_id: str) -> tuple[str, str | int] | None:
+        """Return what a stream waits for."""
+        return self._streams.get(session_id, {}).get(stream_id)
+
+    def save_subscription(self, session_id: str, uri: str, limit: int) -> bool:
+        """Note a subscription; return whether there was room for it."""
+        uris = self._subscriptions.get(session_id, {})
+        if uri not in uris and len(uris) >= limit:
+            return False
+        self._subscriptions.setdefault(session_id, uris)[uri] = None
+        return True
+
+    def end_subscription(self, session_id: str, uri: str) -> None:
+        """Forget a subscription."""
+        uris = self._subscriptions.get(session_id)
+        if uris is not None:
+            uris.pop(uri, None)
+            if not uris:
+                del self._subscriptions[session_id]
+
+    def subscriptions(self, session_id: str) -> Sequence[str]:
+        """Return to what a session is subscribed."""
+        return tuple(self._subscriptions.get(session_id, ()))
+
+    def forget(self, session_id: str) -> None:
+        """Forget all that a session had: it has ended."""
+        self._streams.pop(session_id, None)
+        self._subscriptions.pop(session_id, None)

@@ -1,0 +1,131 @@
+"""A command on its way: what is sent, what it waits for, and what was tried.
+
+A command is the promise of its own reply: that is one object instead of two on the
+path that everything takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast, final
+
+from hiredis import pack_command
+
+from pool.promises import Promise
+from session.steps import WHOLE
+
+Argument = bytes | str | int | float
+
+#: A command as it is sent. (hiredis says that it takes one argument only.)
+pack: Final = cast("Callable[[Sequence[Argument]], bytes]", pack_command)
+
+#: What becomes of the reply.
+ROUTED: Final = 0
+INTERNAL: Final = 1
+PUBLICATION: Final = 2
+SUBSCRIBE: Final = 3
+UNSUBSCRIBE: Final = 4
+WAIT: Final = 5
+SKIPPED: Final = 6
+TRACKED: Final = 7
+REPLICATED: Final = 8
+#: As TRACKED, sent to where the server does not remember it.
+UNTRACKED: Final = 9
+
+#: Has the reply to the next GET remembered, so that the server tells when it changes.
+CACHING: Final[bytes] = pack((b"CLIENT", b"CACHING", b"YES"))
+#: Has a node that a slot moves to do the next command.
+ASKING: Final[bytes] = pack((b"ASKING",))
+
+
+@final
+class Script:
+    """A script that servers keep by its hash."""
+
+    __slots__ = ("_header", "_whole", "name", "sha1", "source")
+
+    def __init__(self, name: str, source: str | bytes) -> None:
+        #: What it is called, for people.
+        self.name = name
+        self.source = source.encode() if isinstance(source, str) else source
+        #: What servers call it.
+        self.sha1 = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
+        # How a call begins, after the count of its parts: by hash, and with its source.
+        self._header = b"$7\r\nEVALSHA\r\n$40\r\n" + self.sha1 + b"\r\n"
+        self._whole = b"$4\r\nEVAL\r\n$%d\r\n%b\r\n" % (len(self.source), self.source)
+
+    def packed(self, keys: Sequence[bytes], args: Sequence[Argument]) -> bytes:
+        """Return a call as it is sent."""
+        parts = (b"EVALSHA", self.sha1, len(keys), *keys, *args)
+        # What may be large is the first of them.
+        if args and type(args[0]) is bytes and len(args[0]) > WHOLE:
+            return _joined(parts)
+        return pack(parts)
+
+    def with_source(self, packed: bytes) -> bytes:
+        """Return the same call for a server that does not know the script; it learns it."""
+        return packed.replace(self._header, self._whole, 1)
+
+
+def _joined(parts: Sequence[Argument]) -> bytes:
+    """Do as `pack` does, with one copy of what is large where that makes several."""
+    joined = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        joined += (b"$%d\r\n" % len(data), data, b"\r\n")
+    return b"".join(joined)
+
+
+class Command(Promise[Any]):
+    """One command, and the promise of its reply."""
+
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "kind",
+        "link",
+        "packed",
+        "redirects",
+        "replicas",
+        "reply",
+        "script",
+        "sent_at",
+        "size",
+        "slot",
+    )
+
+    def __init__(self, kind: int, packed: bytes, slot: int, deadline: float) -> None:
+        super().__init__()
+        self.kind = kind
+        self.packed = packed
+        self.size = len(packed)
+        self.slot = slot
+        #: When it is given up, on Trio's clock.
+        self.deadline = deadline
+        self.sent_at = 0.0
+        #: How often it was refused for a while, and how often it was sent elsewhere.
+        self.attempts = 0
+        self.redirects = 0
+        self.script: Script | None = None
+        #: How many replicas must have it before its reply counts, the reply meanwhile,
+        #: and on which link it came. (For other kinds, ``reply`` is the key or channel.)
+        self.replicas = 0
+        self.reply: Any = None
+        self.link: object = None
+
+
+@final
+class Wait(Command):
+    """Asks how many replicas have what was written before it, for several commands."""
+
+    __slots__ = ("group",)
+
+    def __init__(self, group: list[Command], replicas: int, seconds: float) -> None:
+        milliseconds = max(1, int(seconds * 1000))
+        super().__init__(WAIT, pack((b"WAIT", replicas, milliseconds)), -1, 0.0)
+        self.group = group
+
+
+#: Stands for a reply that nobody wants.
+SKIP: Final = Command(SKIPPED, b"", -1, 0.0)

@@ -1,0 +1,99 @@
+"""A gateway is killed at each step of a question's life, as its traffic with Redis shows it.
+
+One Redis; the gateway that is killed talks to it through a proxy, the other one directly.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import trio
+
+from haproxy.redis_cluster import RedisNode
+from session.redis.scripts import ADMIT, HOLD, SETTLE
+from tests.cluster.history import final_store
+from tests.cluster.instances import Instance, running_instances
+from tests.cluster.load import under_load
+from tests.proxy import Proxy
+from tests.proxy_traffic import Direction
+
+pytestmark = [
+    pytest.mark.slow,
+    # trio-websocket leaves the socket of a failed handshake to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+PATIENCE = 60
+#: How a gateway that heard of an outcome gets it, for the caller that waits.
+READ = b"HMGET"
+Moment = Literal["before", "after"]
+
+
+class Assassin:
+    """Kills a gateway before Redis gets a command, or before the gateway gets its reply."""
+
+    def __init__(self, victim: Instance, proxy: Proxy, command: bytes, moment: Moment) -> None:
+        self._victim = victim
+        self._proxy = proxy
+        self._command = command
+        self._moment = moment
+        self._asked = False
+        self._done = threading.Event()
+
+    def lie_in_wait(self) -> None:
+        """Kill from now on."""
+        self._proxy.watch(self._look)
+
+    async def wait(self) -> None:
+        """Return when it is done."""
+        assert await trio.to_thread.run_sync(self._done.wait, PATIENCE, abandon_on_cancel=True)
+
+    def _look(self, direction: Direction, data: bytes) -> None:
+        if self._done.is_set():
+            return
+        if direction == "request" and self._command in data:
+            self._asked = True
+        elif self._moment == "before" or not self._asked or direction == "request":
+            return
+        if self._moment == "before" or direction == "reply":
+            self._victim.kill()
+            self._proxy.cut()
+            self._done.set()
+
+
+@pytest.fixture(scope="module")
+def survivor(redis_node: RedisNode) -> Iterator[Instance]:
+    with running_instances(redis_node.url, 1) as (one,):
+        yield one
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("command", "delivery"),
+    [
+        (ADMIT.sha1, "all"),
+        (HOLD.sha1, "one"),
+        (SETTLE.sha1, "all"),
+        (SETTLE.sha1, "one"),
+        (READ, "all"),
+    ],
+    ids=["admit", "hold", "settle", "settle-one", "reply"],
+)
+async def test_nothing_is_lost_when_a_gateway_dies(
+    redis_node: RedisNode, survivor: Instance, command: bytes, delivery: str, moment: Moment
+) -> None:
+    """Its agents ask again under their keys, its people send their answers again, elsewhere."""
+    with (
+        Proxy(redis_node.address) as proxy,
+        running_instances(f"redis://127.0.0.1:{proxy.port}", 1) as (victim,),
+    ):
+        with trio.fail_after(PATIENCE):
+            async with under_load([victim, survivor], delivery=delivery) as load:
+                assassin = Assassin(victim, proxy, command, moment)
+                assassin.lie_in_wait()
+                await assassin.wait()
+                await load.works_everywhere()
+        assert load.history.wrongs(final_store([redis_node])) == []

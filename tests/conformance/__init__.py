@@ -1,0 +1,1 @@
+"""The official conformance suite, against a gateway that has what the suite asks for."""

@@ -1,0 +1,477 @@
+"""What a session has subscribed to is told where it listens; instances side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.mcp.endpoint import Settings
+from gateway.mcp.registry import Registry
+from gateway.mcp.results import ReadResult
+from gateway.mcp.watching import WATCHED, Watching
+from pool.promises import Promise
+from pool.workers import Settings as WorkerSettings
+from pool.workers import to_worker
+from session.model import SCOPES, Principal
+from tests.gateway.mcp.recording import Port, Recorder, Screen, ask
+
+UPDATED = "notifications/resources/updated"
+KEEP_ALIVE = 15
+
+
+class Things:
+    """Resources of one instance that change."""
+
+    def __init__(self) -> None:
+        self.watched: dict[str, list[Callable[[], None]]] = {}
+        #: Those that stay as they are, those that are no more, and how often any was looked at.
+        self.final: set[str] = set()
+        self.gone: set[str] = set()
+        self.looks = 0
+
+    def declare(self, registry: Registry) -> None:
+        registry.resource("test://one", "one", self._read)
+        registry.template("test://mine/{id}", "mine", self._read, watch=self._watch)
+        registry.template("test://listed/{id}", "l", self._read, watch=self._watch, scope="list")
+
+    def change(self, uri: str) -> None:
+        for changed in list(self.watched.get(uri, ())):
+            changed()
+
+    @property
+    def uris(self) -> list[str]:
+        return sorted(uri for uri, watchers in self.watched.items() for _ in watchers)
+
+    async def _read(self, *_what: object) -> ReadResult:
+        return ReadResult(())
+
+    async def _watch(
+        self, _principal: Principal, uri: str, values: dict[str, str], changed: Callable[[], None]
+    ) -> Watching | None:
+        self.looks += 1
+        if values["id"] == "foreign" or uri in self.gone:
+            return None
+        watchers = self.watched.setdefault(uri, [])
+        watchers.append(changed)
+        is_final = uri in self.final
+        return Watching(lambda: watchers.remove(changed), is_final, is_final)
+
+
+class Pair:
+    """Two instances on one store. What one announces is passed on when the test says so."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.things, self.more_things = Things(), Things()
+        self.here = Port(settings, declare=self.things.declare)
+        self.there = Port(settings, declare=self.more_things.declare, beside=self.here, shared=True)
+
+    def pass_on(self) -> None:
+        """Let each hear what the other said."""
+        for one, other in ((self.here, self.there), (self.there, self.here)):
+            said, one.announced[:] = list(one.announced), []
+            for session_id in said:
+                other.endpoint.watches.changed(session_id)
+        for port in (self.here, self.there):
+            port.pass_time(0.2)
+
+
+@pytest.fixture
+def things() -> Things:
+    return Things()
+
+
+@pytest.fixture
+def port(things: Things) -> Port:
+    return Port(declare=things.declare)
+
+
+def subscribe(port: Port, session: str, uri: str) -> Any:
+    return port.in_session(session, "resources/subscribe", {"uri": uri}).json
+
+
+def unsubscribe(port: Port, session: str, uri: str) -> Any:
+    return port.in_session(session, "resources/unsubscribe", {"uri": uri}).json
+
+
+def told(stream: Recorder) -> list[str]:
+    """Return what was said to have changed."""
+    return [each["params"]["uri"] for each in stream.messages if each["method"] == UPDATED]
+
+
+# -- one instance
+
+
+def test_a_session_watches_resources_until_it_says_otherwise(port: Port, things: Things) -> None:
+    session = port.initialize()
+    stream = port.listen(session)
+    for uri in ("test://one", "test://mine/1", "test://mine/1"):
+        assert subscribe(port, session, uri)["result"] == {}
+    assert things.uris == ["test://mine/1"]
+    port.endpoint._subscriptions.updated("test://one")
+    things.change("test://mine/1")
+    assert told(stream) == ["test://one", "test://mine/1"]
+    assert port.endpoint.statistics().watched == 2
+    for uri in ("test://one", "test://mine/1", "test://one"):
+        assert unsubscribe(port, session, uri)["result"] == {}
+    port.endpoint._subscriptions.updated("test://one")
+    assert len(told(stream)) == 2
+    assert things.uris == []
+    assert port.endpoint.statistics().watched == 0
+
+
+def test_nothing_is_watched_for_who_does_not_listen(port: Port, things: Things) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    assert things.uris == []
+    streams = [port.listen(session), port.listen(session)]
+    assert things.uris == ["test://mine/1"]
+    things.change("test://mine/1")
+    # On one of them, never on two.
+    assert [told(each) for each in streams] == [[], ["test://mine/1"]]
+    streams[1].disconnect()
+    things.change("test://mine/1")
+    assert told(streams[0]) == ["test://mine/1"]
+    streams[0].disconnect()
+    assert things.uris == []
+    assert len(port.endpoint.watches) == 0
+
+
+def test_what_has_ended_for_good_while_nobody_listened_is_told_once(
+    port: Port, things: Things
+) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    things.final.add("test://mine/1")
+    first = port.listen(session)
+    assert told(first) == ["test://mine/1"]
+    first.disconnect()
+    assert told(port.listen(session)) == []
+    assert things.uris == []
+
+
+def test_of_what_stays_as_it_is_nothing_is_kept(port: Port, things: Things) -> None:
+    things.final.add("test://mine/1")
+    session = port.initialize()
+    stream = port.listen(session)
+    assert subscribe(port, session, "test://mine/1")["result"] == {}
+    port.pass_time(2 * KEEP_ALIVE)
+    assert (told(stream), things.uris, port.announced) == ([], [], [])
+
+
+def test_what_a_session_watches_ends_with_it(port: Port, things: Things) -> None:
+    session = port.initialize()
+    stream = port.listen(session)
+    subscribe(port, session, "test://mine/1")
+    port.send(b"", "DELETE", mcp_session_id=session)
+    assert stream.complete
+    assert things.uris == []
+    assert port.announced == [session, session]
+
+
+def test_the_end_of_the_process_ends_what_is_watched(port: Port, things: Things) -> None:
+    session = port.initialize()
+    port.listen(session)
+    subscribe(port, session, "test://mine/1")
+    port.endpoint.stop_listening()
+    assert things.uris == []
+
+
+# -- who may what
+
+
+@pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+def test_where_there_are_no_resources_none_can_be_watched(method: str) -> None:
+    port = Port(bare=True)
+    reply = port.in_session(port.initialize(), method, {"uri": "test://one"}).json
+    assert reply["error"]["code"] == -32601
+
+
+def test_who_may_not_read_a_resource_cannot_watch_it(port: Port, things: Things) -> None:
+    port.principal = Principal("acme", "ann", scopes=frozenset({"ask"}))
+    session = port.initialize()
+    assert subscribe(port, session, "test://listed/1")["error"]["code"] == -32002
+    assert things.looks == 0
+
+
+@pytest.mark.parametrize("uri", ["test://none", "test://mine/foreign"])
+def test_what_is_not_there_for_this_caller_cannot_be_watched(port: Port, uri: str) -> None:
+    session = port.initialize()
+    error = subscribe(port, session, uri)["error"]
+    assert (error["code"], error["data"]) == (-32002, {"uri": uri})
+    assert port.announced == []
+
+
+def test_a_stream_hears_only_what_its_own_credential_may_see(port: Port, things: Things) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://listed/1")
+    port.principal = Principal(port.principal.tenant, port.principal.subject)
+    port.listen(session)
+    port.pass_time(2 * KEEP_ALIVE)
+    assert (things.uris, things.looks) == ([], 1)
+    port.principal = Principal("acme", "ann", scopes=SCOPES)
+    port.listen(session)
+    assert things.uris == ["test://listed/1"]
+
+
+def test_what_is_gone_is_not_looked_for_each_time_that_the_stream_is_kept_alive(
+    port: Port, things: Things
+) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    things.gone.add("test://mine/1")
+    stream = port.listen(session)
+    port.pass_time(4 * KEEP_ALIVE)
+    assert (told(stream), things.looks) == ([], 2)
+
+
+@pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+def test_nobody_else_changes_what_a_session_watches(
+    port: Port, things: Things, method: str
+) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    for stranger in (
+        Principal("acme", "bob", scopes=SCOPES),
+        Principal("other", "ann", scopes=SCOPES),
+    ):
+        port.principal = stranger
+        for uri in ("test://mine/1", "test://mine/2"):
+            foreign = port.in_session(session, method, {"uri": uri})
+            unknown = port.in_session(session[:-4] + "0000", method, {"uri": uri})
+            assert (foreign.status, foreign.body) == (unknown.status, unknown.body)
+            assert foreign.status == 404
+        assert port.listen(session).status == 404
+    port.principal = Principal("acme", "ann", scopes=SCOPES)
+    port.listen(session)
+    assert things.uris == ["test://mine/1"]
+
+
+@pytest.mark.parametrize("params", [{}, {"uri": 5}, {"uri": "x" * 3000}])
+@pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+def test_a_subscription_needs_a_uri(port: Port, method: str, params: Any) -> None:
+    reply = port.in_session(port.initialize(), method, params).json
+    assert reply["error"]["code"] == -32602
+
+
+@pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
+def test_the_modern_revision_has_no_such_methods(port: Port, method: str) -> None:
+    reply = port.modern(method, {"uri": "test://one"})
+    assert (reply.status, reply.json["error"]["code"]) == (404, -32601)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_session_watches_so_many_resources(port: Port, things: Things, *, listens: bool) -> None:
+    session = port.initialize()
+    if listens:
+        port.listen(session)
+    for number in range(WATCHED):
+        assert "result" in subscribe(port, session, f"test://mine/{number}")
+    params = {"uri": "test://mine/more"}
+    reply = port.in_session(session, "resources/subscribe", params)
+    assert (reply.status, reply.json["error"]["code"]) == (429, -31000)
+    assert subscribe(port, session, "test://mine/0")["result"] == {}
+    assert len(things.uris) == (WATCHED if listens else 0)
+    unsubscribe(port, session, "test://mine/0")
+    assert subscribe(port, session, "test://mine/more")["result"] == {}
+
+
+# -- several instances
+
+
+@pytest.mark.parametrize("listens_first", [False, True])
+def test_it_is_told_at_the_instance_where_the_session_listens(*, listens_first: bool) -> None:
+    pair = Pair()
+    session = pair.here.initialize()
+    if listens_first:
+        stream = pair.there.listen(session)
+    subscribe(pair.here, session, "test://mine/1")
+    if not listens_first:
+        stream = pair.there.listen(session)
+    pair.pass_on()
+    pair.more_things.change("test://mine/1")
+    assert told(stream) == ["test://mine/1"]
+    assert (pair.things.uris, pair.more_things.uris) == ([], ["test://mine/1"])
+    unsubscribe(pair.here, session, "test://mine/1")
+    pair.pass_on()
+    pair.more_things.change("test://mine/1")
+    assert told(stream) == ["test://mine/1"]
+
+
+def test_what_ends_before_the_other_instance_has_heard_is_told() -> None:
+    pair = Pair()
+    session = pair.here.initialize()
+    stream = pair.there.listen(session)
+    subscribe(pair.here, session, "test://mine/1")
+    pair.more_things.final.add("test://mine/1")
+    pair.pass_on()
+    assert told(stream) == ["test://mine/1"]
+    assert pair.more_things.uris == []
+
+
+def test_what_was_never_heard_is_found_as_the_stream_is_kept_alive() -> None:
+    pair = Pair()
+    session = pair.here.initialize()
+    stream = pair.there.listen(session)
+    subscribe(pair.here, session, "test://mine/1")
+    pair.there.pass_time(KEEP_ALIVE)
+    assert pair.more_things.uris == ["test://mine/1"]
+    unsubscribe(pair.here, session, "test://mine/1")
+    pair.there.pass_time(KEEP_ALIVE)
+    assert pair.more_things.uris == []
+    pair.here.send(b"", "DELETE", mcp_session_id=session)
+    assert not stream.complete
+    pair.there.pass_time(KEEP_ALIVE)
+    assert stream.complete
+
+
+def test_what_may_have_been_missed_is_looked_at_where_it_concerns_anybody() -> None:
+    pair = Pair()
+    sessions = [pair.here.initialize() for _ in range(2)]
+    for session in sessions:
+        pair.there.listen(session)
+        subscribe(pair.here, session, f"test://mine/{session}")
+    pair.there.endpoint.watches.missed(lambda session_id: session_id == sessions[0])
+    pair.there.pass_time(0.2)
+    assert pair.more_things.uris == [f"test://mine/{sessions[0]}"]
+
+
+def test_a_session_that_is_ended_elsewhere_has_no_stream_here() -> None:
+    pair = Pair()
+    session, other = pair.here.initialize(), pair.here.initialize()
+    subscribe(pair.here, session, "test://mine/1")
+    stream, stays = pair.there.listen(session), pair.there.listen(other)
+    pair.here.send(b"", "DELETE", mcp_session_id=session)
+    pair.pass_on()
+    assert (stream.complete, stays.complete) == (True, False)
+    assert pair.more_things.uris == []
+
+
+def test_a_burst_of_news_is_looked_at_once_and_many_sessions_a_part_at_a_time() -> None:
+    pair = Pair(Settings(listeners=1000))
+    looks: list[str] = []
+    find = pair.there.store.find_subscriptions
+
+    async def counted(session_id: str) -> Any:
+        looks.append(session_id)
+        return await find(session_id)
+
+    sessions = [pair.here.initialize() for _ in range(450)]
+    for session in sessions:
+        pair.there.listen(session)
+    pair.there.shared.find_subscriptions = counted
+    for _ in range(3):
+        for session in sessions:
+            pair.there.endpoint.watches.changed(session)
+    assert looks == []
+    for callback in pair.there.timers.due(pair.there.now + 0.1):
+        callback()
+        break
+    assert len(looks) == 200
+    pair.there.pass_time(1)
+    assert sorted(looks) == sorted(sessions)
+    # Of those that do not listen here nothing is noted.
+    pair.there.endpoint.watches.changed("nobody")
+    assert not pair.there.endpoint.watches._stale
+
+
+def test_what_changes_while_the_store_is_asked_is_not_undone() -> None:
+    """A session subscribes here while the store, as it was before that, is on its way."""
+    things = Things()
+    port = Port(declare=things.declare, shared=True)
+    session = port.initialize()
+    stream = port.listen(session)
+    waiting: list[Promise[None]] = []
+    find = port.store.find_subscriptions
+
+    async def slow(session_id: str) -> Any:
+        found = await find(session_id)
+        if not waiting:
+            waiting.append(Promise())
+            await waiting[0]
+        return found
+
+    port.shared.find_subscriptions = slow
+    port.endpoint.watches.changed(session)
+    port.pass_time(0.2)
+    assert len(waiting) == 1
+    subscribe(port, session, "test://mine/1")
+    assert things.uris == ["test://mine/1"]
+    waiting[0].set(None)
+    port.pass_time(0.2)
+    # It was watched all the time: nothing had to be looked at again.
+    assert (things.uris, things.looks, told(stream)) == (["test://mine/1"], 1, [])
+    assert port.failures == []
+
+
+@pytest.mark.parametrize("away", ["save_subscription", "find_subscriptions"])
+def test_a_store_that_is_away_is_asked_again(away: str) -> None:
+    things = Things()
+    port = Port(declare=things.declare, shared=True)
+    session = port.initialize()
+    stream = port.listen(session)
+    port.shared.away.add(away)
+    answered = subscribe(port, session, "test://mine/1")
+    assert ("error" in answered) == (away == "save_subscription")
+    port.pass_time(2 * KEEP_ALIVE)
+    port.shared.away.clear()
+    if away == "save_subscription":
+        assert things.uris == []
+        subscribe(port, session, "test://mine/1")
+    port.pass_time(KEEP_ALIVE)
+    things.change("test://mine/1")
+    assert told(stream) == ["test://mine/1"]
+    assert port.failures == []
+
+
+def test_without_a_worker_it_is_tried_again() -> None:
+    things = Things()
+    few = WorkerSettings(minimum=1, maximum=1, queue=1, queue_per_lane=1)
+    port = Port(declare=things.declare, shared=True, workers=few)
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    find = port.store.find_subscriptions
+
+    async def slow(session_id: str) -> Any:
+        await to_worker()
+        return await find(session_id)
+
+    port.shared.find_subscriptions = slow
+    # No worker runs: the first that needs one fills the queue.
+    job = to_worker_first()
+    port.workers.start("acme", job)
+    port.listen(session)
+    port.endpoint.watches.changed(session)
+    port.pass_time(0.5)
+    assert things.uris == []
+    port.shared.find_subscriptions = find
+    port.pass_time(1)
+    assert things.uris == ["test://mine/1"]
+    job.close()
+
+
+async def to_worker_first() -> None:
+    await to_worker()
+
+
+def test_who_subscribes_to_nothing_has_nothing_read_for_it_but_by_its_streams() -> None:
+    port = Port(shared=True)
+    read: list[str] = []
+    find = port.store.find_subscriptions
+
+    async def counted(session_id: str) -> Any:
+        read.append(session_id)
+        return await find(session_id)
+
+    port.shared.find_subscriptions = counted
+    # Whatever else has to do with subscriptions would fail.
+    port.shared.away |= {"save_subscription", "end_subscription"}
+    screen = port.attach(Screen())
+    session = port.initialize()
+    asked = port.in_session(session, "tools/call", ask())
+    assert port.answer(screen, "red") == "accepted"
+    assert asked.reply["result"]["content"][0]["text"] == "red"
+    assert read == []
+    port.listen(session)
+    assert read == [session]

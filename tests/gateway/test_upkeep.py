@@ -1,0 +1,167 @@
+"""What happens to questions without anybody asking."""
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from gateway.errors import InvalidAskError
+from gateway.offers import Ask
+from session import Found
+from session.model import (
+    Delivery,
+    Presence,
+    State,
+)
+from tests.gateway.routing import AGENT, World
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_an_unseen_question_is_passed_on_and_a_seen_one_stays(
+    world: World, autojump_clock: MockClock
+) -> None:
+    tabs = [await world.tab(str(number)) for number in range(2)]
+    unseen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
+    seen, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
+    world.router.saw(tabs[1], seen.id)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await sweep(world, 31)
+        assert tabs[0].told(unseen) == ["offer", "reassigned"]
+        assert tabs[1].told(unseen) == ["offer"]
+        assert tabs[1].told(seen) == ["offer"]
+        assert (
+            await world.router.answer(tabs[0], unseen.id, answer="late but first")
+        ).status == "accepted"
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_unseen_question_comes_round_again(
+    world: World, autojump_clock: MockClock
+) -> None:
+    tabs = [await world.tab(str(number)) for number in range(2)]
+    question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        for _ in range(2):
+            await sweep(world, 31)
+        assert tabs[0].told(question) == ["offer", "reassigned", "offer"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lonely_frontend_keeps_what_it_has_not_seen(
+    world: World, autojump_clock: MockClock
+) -> None:
+    tab = await world.tab("1")
+    question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await sweep(world, 100)
+        assert tab.told(question) == ["offer"]
+        nursery.cancel_scope.cancel()
+
+
+async def sweep(world: World, seconds: float) -> None:
+    """Let time pass and the sweep see it; Trio's own time is the test's as well."""
+    world.now += seconds
+    await trio.sleep(1)
+
+
+async def test_many_that_are_due_at_once_are_ended_without_a_pause(
+    world: World, autojump_clock: MockClock
+) -> None:
+    callers = [(await world.ask(timeout=10))[1] for _ in range(1500)]
+    world.now += 11
+    since = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert all(caller.outcomes for caller in callers)
+        assert trio.current_time() == since
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_question_times_out_and_everybody_hears(
+    world: World, autojump_clock: MockClock
+) -> None:
+    tab = await world.tab("1")
+    question, caller = await world.ask(timeout=10)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await sweep(world, 9)
+        assert caller.outcomes == []
+        await sweep(world, 2)
+        nursery.cancel_scope.cancel()
+    assert [o.state for o in caller.outcomes] == [State.TIMED_OUT]
+    assert tab.told(question) == ["offer", "timed_out"]
+    assert (await world.router.answer(tab, question.id, answer="late")).status == "too_late"
+    assert world.router.statistics().offers == 0
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+async def test_who_is_here_is_said_anew_when_the_store_may_have_lost_it(
+    autojump_clock: MockClock, *, is_shared: bool
+) -> None:
+    """Once for all that was read anew, and never where nothing can be lost."""
+    world = World(shared=is_shared)
+    tabs = [await world.tab(str(number)) for number in range(3)]
+    arrive = world.store.arrive
+    said: list[str] = []
+
+    async def note(presence: Presence) -> bool:
+        said.append(presence.frontend_id)
+        return await arrive(presence)
+
+    if is_shared:
+        world.served.arrive = note
+    await world.router.detach(tabs[0])
+    for _ in range(16):
+        world.upkeep.missed(lambda _question_id: False)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert said == (["1", "2"] if is_shared else [])
+    assert world.router.people.unsaid == {}
+
+
+async def test_those_who_wait_are_told_when_the_process_goes_away(world: World) -> None:
+    await world.tab("1")
+    _, caller = await world.ask()
+    asked = await world.router.ask(AGENT, Ask("nobody waits"), None)
+    with trio.move_on_after(0.05):
+        await world.upkeep.wait_until_nobody_waits()
+    assert caller.outcomes == []
+    await world.upkeep.tell_waiters_to_come_back()
+    assert "ask again" in caller.outcomes[0].reason
+    assert (await world.store.find("acme", asked.question.id)) == Found(asked.question, None)
+    await world.upkeep.wait_until_nobody_waits()
+    world.router.draining = True
+    with pytest.raises(InvalidAskError, match="shutting down"):
+        await world.ask()
+
+
+async def test_who_wants_to_know_is_told_by_the_sweep_who_came_and_what_was_missed(
+    world: World, autojump_clock: MockClock
+) -> None:
+    told: list[float] = []
+    for _ in range(500):
+        world.router.people.news.watch("acme", lambda: told.append(world.now))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await world.tab("1")
+        await sweep(world, 2)
+        assert len(told) == 500
+        told.clear()
+        world.upkeep.presence_changed("acme")
+        await sweep(world, 2)
+        assert len(told) == 500
+        told.clear()
+        world.upkeep.missed(lambda _question_id: False)
+        await sweep(world, 2)
+        assert len(told) == 500
+        nursery.cancel_scope.cancel()

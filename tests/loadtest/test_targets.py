@@ -1,0 +1,41 @@
+"""Where a load goes, and what it shows there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadtest import targets
+from loadtest.places import Target, mcp_place, ws_place
+from loadtest.plans import Wishes
+from loadtest.scenarios import SCENARIOS
+
+
+def test_credentials_are_in_a_file_or_in_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("fr_quiet\nfr_noisy\n")
+    assert targets.credentials(str(file), {}) == ("fr_quiet", "fr_noisy")
+    assert targets.credentials(None, {targets.VARIABLE: "fr_a"}) == ("fr_a",)
+    assert targets.credentials(None, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), (b"", "is empty"), (b"\xff", "no API key")],
+)
+def test_a_file_without_a_credential_is_refused(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        targets.credentials(str(file), {})
+
+
+def test_targets_that_are_named_are_taken_with_their_credentials() -> None:
+    given = (Target(ws_place(1), mcp_place(2)),)
+    wishes = Wishes(tokens=("a",))
+    with targets.running(SCENARIOS["baseline"], wishes, given) as found:
+        assert found == (given, wishes)

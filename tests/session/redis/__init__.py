@@ -1,0 +1,1 @@
+"""The client of Redis, on real servers."""
