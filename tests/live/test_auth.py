@@ -92,8 +92,10 @@ async def test_a_key_is_good_soon_and_ends_with_all_that_it_opened(
 ) -> None:
     with running_with(ring) as gateway:
         agent, ann = new_key(ring, "agent", "ask"), new_key(ring, "ann", "answer")
-        # What it does not know is looked for once a second at most.
+        # What it does not know is looked for once a second at most, and the file may have been
+        # read between the two.
         await until(lambda: caller_status(gateway, agent), 200)
+        await until(lambda: caller_status(gateway, ann), 200)
         with trio.fail_after(PATIENCE):
             async with (
                 frontend_at(gateway.ws_port, ann) as person,
