@@ -14,11 +14,14 @@ from websockets.speedups import apply_mask
 PING: Final = b"\x89\x00"
 
 _TEXT: Final = 0x81
+_FINAL: Final = 0x80
 _MASKED: Final = 0x80
 _CONTROL: Final = 0x08
 _LENGTH: Final = 0x7F
 _TWO_BYTES: Final = 126
 _EIGHT_BYTES: Final = 127
+# The longest there is.
+_HEADER: Final = 14
 
 
 def scan(data: bytes, limit: int) -> tuple[list[bytes], bytes, bytes]:
@@ -57,19 +60,42 @@ def scan(data: bytes, limit: int) -> tuple[list[bytes], bytes, bytes]:
     return texts, b"", data[at:] if at < end else b""
 
 
+def take_fragments(data: bytes, limit: int) -> tuple[bytes, bytes]:
+    """Take whole frames off the front of ``data``, inside of a message and up to its end.
+
+    Returns them as they are, or the start of one that cannot become legal, or nothing while
+    the first is not whole; then what comes behind. ``limit`` is as in `scan`.
+    """
+    at, end = 0, len(data)
+    while end - at >= 2:  # noqa: PLR2004 - the smallest header
+        first, second = data[at], data[at + 1]
+        size = _size(data, at)
+        is_long = first & _CONTROL and second & _LENGTH >= _TWO_BYTES
+        if is_long or not second & _MASKED or size > limit + _HEADER:
+            return (data[:at], data[at:]) if at else (data, b"")
+        if at + size > end:
+            break
+        at += size
+        if first & _FINAL and not first & _CONTROL:
+            break
+    return data[:at], data[at:]
+
+
 def missing(start: bytes) -> int:
     """Return how many bytes must at least come before the frame begun by ``start`` tells more."""
-    if len(start) < 2:  # noqa: PLR2004 - the smallest header
-        return 1
-    length = start[1] & _LENGTH
-    header = 6
-    if length >= _TWO_BYTES:
-        extended = 2 if length == _TWO_BYTES else 8
-        if len(start) < 2 + extended:
-            return 2 + extended - len(start)
-        length = int.from_bytes(start[2 : 2 + extended], "big")
-        header += extended
-    return header + length - len(start)
+    return _size(start, 0) - len(start)
+
+
+def _size(data: bytes, at: int) -> int:
+    """Return how long the frame that begins there is, or what of it tells that, if that lacks."""
+    have = len(data) - at
+    if have < 2:  # noqa: PLR2004 - the smallest header
+        return 2
+    length = data[at + 1] & _LENGTH
+    if length < _TWO_BYTES:
+        return 6 + length
+    told = 4 if length == _TWO_BYTES else 10
+    return told if have < told else 4 + told + int.from_bytes(data[at + 2 : at + told], "big")
 
 
 def is_long_control(start: bytes) -> bool:

@@ -19,7 +19,7 @@ from websockets.protocol import State
 
 from gateway import errors
 from gateway.frontends import dialogue, messages, wire
-from gateway.frontends.frames import PING, encode_text, scan
+from gateway.frontends.frames import PING, encode_text, scan, take_fragments
 from gateway.frontends.showing import show
 from gateway.frontends.strange import (
     NOTHING_AGREED,
@@ -137,13 +137,18 @@ class FrontendSocket:
                 return
             self._unfinished = None
         size = len(data)
+        limit = self.endpoint.settings.message_bytes
         while data:
-            if self._strange is not None and self._strange.wants_all:
+            strange = self._strange
+            if strange is not None and strange.is_closing:
                 self._pass_on(data)
                 return
-            texts, special, data = scan(data, self.endpoint.settings.message_bytes)
-            for text in texts:
-                dialogue.hear(self, text)
+            if strange is not None and strange.is_inside:
+                special, data = take_fragments(data, limit)
+            else:
+                texts, special, data = scan(data, limit)
+                for text in texts:
+                    dialogue.hear(self, text)
             if not special:
                 break
             self._pass_on(special)

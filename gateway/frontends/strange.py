@@ -126,9 +126,14 @@ class StrangeFrames:
         self._control_limit = control_frames
 
     @property
-    def wants_all(self) -> bool:
-        """Whether even plain frames are its business: inside a message, or while closing."""
-        return self._kind is not None or self.protocol.state is not State.OPEN
+    def is_inside(self) -> bool:
+        """Whether a message has begun whose last fragment has not come yet."""
+        return self._kind is not None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether whatever comes is its business."""
+        return self.protocol.state is not State.OPEN
 
     @property
     def unfinished_since(self) -> float:
@@ -147,9 +152,13 @@ class StrangeFrames:
             )
 
     def receive(self, data: bytes, now: float) -> list[Said]:
-        """Take whole frames, or the start of an illegal one; return what they complete."""
+        """Take whole frames, or the start of an illegal one; return what they complete.
+
+        They end where a message does: what comes behind it may be plain, and no business of
+        `websockets`, which would keep the start of a frame and wait for its rest.
+        """
         protocol = self.protocol
-        if not self.wants_all and is_long_control(data):
+        if not self.is_closing and is_long_control(data):
             # `websockets` would wait for all of it before it says so.
             protocol.fail(1002, "a control frame has at most 125 bytes")
             return []

@@ -47,7 +47,9 @@ def gateway() -> Iterator[GatewayProcess]:
 
 def body_of(question: str, context: str = "") -> bytes:
     described = {f"{META}protocolVersion": MODERN, f"{META}clientCapabilities": {}}
-    arguments = {"question": question} | ({"context": context} if context else {})
+    arguments: dict[str, Any] = {"question": question, "timeout_seconds": PATIENCE}
+    if context:
+        arguments["context"] = context
     params = {"name": "ask_user", "arguments": arguments, "_meta": described}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     return json.dumps(message, ensure_ascii=False).encode()

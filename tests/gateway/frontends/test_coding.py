@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import secrets
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
@@ -225,6 +228,34 @@ def fragments(message: dict[str, Any]) -> bytes:
     first = bytearray(Frame(Opcode.TEXT, packed[:10], fin=False).serialize(mask=True))
     first[0] |= 0x40
     return bytes(first) + Frame(Opcode.CONT, packed[10:]).serialize(mask=True)
+
+
+def in_two(message: dict[str, Any]) -> bytes:
+    """Return a plain message in two frames."""
+    payload = json.dumps(message).encode()
+    first = Frame(Opcode.TEXT, payload[:10], fin=False)
+    return first.serialize(mask=True) + Frame(Opcode.CONT, payload[10:]).serialize(mask=True)
+
+
+@given(
+    ways=st.lists(st.sampled_from((frame, in_two, deflated, fragments)), min_size=1, max_size=8),
+    cuts=st.lists(st.integers(0, 1000), max_size=4),
+)
+def test_messages_of_all_kinds_may_come_one_behind_the_other(
+    ways: list[Callable[[dict[str, Any]], bytes]], cuts: list[int]
+) -> None:
+    tab = Tab(World(), DEFLATE)
+    sent = [f"question-{number}" for number in range(len(ways))]
+    data = b"".join(
+        way({"type": "user_response", "request_id": name, "answer": "Yes"})
+        for way, name in zip(ways, sent, strict=True)
+    )
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, end in itertools.pairwise(edges):
+        tab.send(data[start:end])
+    heard = inflated(tab)
+    assert {message["type"] for message in heard} == {"response_ack"}
+    assert [message["request_id"] for message in heard] == sent
 
 
 def test_a_bomb_closes_the_socket_and_a_damaged_message_does(world: World) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from gateway.frontends.frames import encode_text, is_long_control, missing, scan
+from gateway.frontends.frames import encode_text, is_long_control, missing, scan, take_fragments
 
 LIMIT = 70_000
 
@@ -103,6 +103,36 @@ def test_what_is_missing_of_a_frame_is_never_overestimated(
         assert missing(whole[:have]) > 0
         have += missing(whole[:have])
     assert have == len(whole)
+
+
+PINGED = frame(b"?", Opcode.PING)
+BEGUN = frame(b"Is ", fin=False)
+GOES_ON = frame(b"it ", Opcode.CONT, fin=False)
+ENDS = frame(b"so?", Opcode.CONT)
+
+
+@pytest.mark.parametrize(
+    ("data", "taken"),
+    [
+        (ENDS, ENDS),
+        (ENDS + ENDS, ENDS),
+        (ENDS + BEGUN, ENDS),
+        (PINGED + GOES_ON + PINGED + ENDS + PINGED, PINGED + GOES_ON + PINGED + ENDS),
+        (GOES_ON + ENDS[:-1], GOES_ON),
+        (GOES_ON + ENDS[:1], GOES_ON),
+        (GOES_ON[:-1], b""),
+        (GOES_ON[:1], b""),
+        # What is illegal comes alone, and is not waited for.
+        (GOES_ON + b"\x80\x05", GOES_ON),
+        (b"\x80\x05" + ENDS, b"\x80\x05" + ENDS),
+        (GOES_ON + b"\x89\xfe", GOES_ON),
+        (b"\x89\xfe\x00", b"\x89\xfe\x00"),
+        (b"\x80\xff" + (LIMIT + 15).to_bytes(8, "big"),) * 2,
+        (b"\x80\xff" + LIMIT.to_bytes(8, "big"), b""),
+    ],
+)
+def test_fragments_are_taken_up_to_the_end_of_their_message(data: bytes, taken: bytes) -> None:
+    assert take_fragments(data, LIMIT) == (taken, data[len(taken) :])
 
 
 @pytest.mark.parametrize("size", [65_535, 65_536, LIMIT])
