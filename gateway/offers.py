@@ -54,7 +54,7 @@ class Settings:
         minimum=0.25,
     )
     question_bytes: int = setting(
-        256 * 1024, "The longest question or context.", unit="bytes", minimum=256
+        1024 * 1024, "The longest question or context.", unit="bytes", minimum=256
     )
     answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="bytes", minimum=256)
     draft_bytes: int = setting(16 * 1024, "The longest draft.", unit="bytes", minimum=256)

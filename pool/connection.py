@@ -85,6 +85,7 @@ class Connection:
         "_deadline",
         "_eof",
         "_interest",
+        "_longest",
         "_outbox",
         "_owner",
         "_progress",
@@ -119,6 +120,7 @@ class Connection:
         self._interest = READ
         self._deadline: Timer[Callback] | None = None
         self._progress = 0
+        self._longest = 0
         self._eof = False
         #: Whether we connected, and not the peer.
         self.is_ours = is_ours
@@ -142,13 +144,10 @@ class Connection:
         return self._socket is not None and not self.closing
 
     def write(self, data: bytes) -> None:
-        """Send, with everything else that this turn writes, in one system call.
+        """Send, with all that this turn, or this tick's Trio tasks, write, in one system call.
 
-        What a Trio task writes, outside of a turn, leaves with everything else that the
-        tasks of this tick write.
-
-        ``data`` is queued whole or not at all: over the outbox bound the
-        connection is closed instead, as its peer does not read.
+        ``data`` is queued whole or not at all: over the outbox bound, for which the longest that
+        waits does not count, the connection is closed instead, as its peer does not read.
         """
         if self._socket is None or self.closing:
             return
@@ -161,12 +160,15 @@ class Connection:
             if not owner.in_turn:
                 owner.flush_soon()
             return
-        if self.outbox_bytes + len(data) > self.outbox_limit:
-            self._owner.slow_consumers += 1
-            self.abort()
-            return
+        waiting = self.outbox_bytes + len(data)
+        if waiting > self.outbox_limit:
+            self._longest = max(self._longest, len(outbox[0]), len(data))
+            if waiting - self._longest > self.outbox_limit:
+                self._owner.slow_consumers += 1
+                self.abort()
+                return
         outbox.append(data)
-        self.outbox_bytes += len(data)
+        self.outbox_bytes = waiting
 
     def write_behind(self, head: bytes, data: bytes) -> None:
         """Write ``data`` behind ``head``, as `write` does with both."""
@@ -293,6 +295,7 @@ class Connection:
             del outbox[0]
         self._outbox = None
         if was_blocked:
+            self._longest = 0
             self._disarm()
             self._want(self._interest & ~WRITE)
         if self.closing:

@@ -69,7 +69,8 @@ class Settings:
     )
     outbox_bytes: int = setting(
         4 * 1024 * 1024,
-        "Bytes waiting for a peer that does not read; past it the connection is closed.",
+        "Bytes waiting for a peer that does not read, besides the longest message; past it the "
+        "connection is closed.",
         unit="bytes",
         minimum=64 * 1024,
     )

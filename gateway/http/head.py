@@ -68,7 +68,11 @@ class Limits:
         8 * 1024, "The request target; more is 414.", unit="bytes", minimum=256
     )
     body_bytes: int = setting(
-        1024 * 1024, "The body of a request; more is 413.", unit="bytes", minimum=1024
+        # A question and its context, each of the longest.
+        4 * 1024 * 1024,
+        "The body of a request; more is 413.",
+        unit="bytes",
+        minimum=1024,
     )
     header_seconds: float = setting(
         5.0, "From a request's first byte to the end of its headers.", unit="seconds", minimum=0.05

@@ -14,7 +14,7 @@ QUESTION = Question("q", "acme", "agent", "?", 0.0, 1.0)
     "ask",
     [
         Ask("Which?"),
-        Ask("x" * 262_144),
+        Ask("x" * 1_048_576),
         Ask("?", choices=(Choice("a"), Choice("b"))),
         Ask("?", schema={"type": "object"}),
     ],
@@ -28,8 +28,8 @@ def test_an_ask_within_the_limits_is_taken(ask: Ask) -> None:
     [
         (Ask(""), "empty"),
         (Ask(" \n"), "empty"),
-        (Ask("x" * 262_145), "characters"),
-        (Ask("?", context="x" * 262_145), "characters"),
+        (Ask("x" * 1_048_577), "characters"),
+        (Ask("?", context="x" * 1_048_577), "characters"),
         (Ask("?", choices=(Choice("a"), Choice("a"))), "same"),
         (Ask("?", choices=tuple(Choice(str(n)) for n in range(101))), "100"),
         (Ask("?", choices=(Choice("a"),), schema={}), "both"),

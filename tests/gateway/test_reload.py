@@ -32,7 +32,7 @@ def test_what_is_read_at_each_use_changes_and_the_rest_is_named() -> None:
     assert changes.changed == {
         "log_level": ("info", "debug"),
         "access.hosts": ((), ("a.example",)),
-        "http.body_bytes": (1024 * 1024, 2048),
+        "http.body_bytes": (4 * 1024 * 1024, 2048),
         "connections.per_address": (16_384, 7),
         "questions.default_seconds": (300.0, 2.0),
     }

@@ -147,6 +147,26 @@ def frontend_of(gateway: GatewayProcess, say: Say) -> ClientConnection:
     )
 
 
+def test_without_settings_a_question_and_its_context_have_a_mebibyte_each() -> None:
+    # Six bytes each in JSON: the frame is longer than an outbox.
+    question, context = "<" * MEBIBYTE, "&" * MEBIBYTE
+    with (
+        running_gateway(*LEAVE_AT_ONCE) as gateway,
+        frontend_of(gateway, plainly) as frontend,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked = pool.submit(ask, gateway, body_of(question, context))
+        shown = json.loads(frontend.recv(PATIENCE))
+        assert (shown["question"], shown["context"]) == (question, context)
+        answer = {"type": "user_response", "request_id": shown["request_id"], "answer": "Yes"}
+        frontend.send(json.dumps(answer))
+        assert asked.result(PATIENCE)["structuredContent"]["answer"] == "Yes"
+        assert counted(gateway, "frontend_router_slow_consumers_total") == 0
+        refused = ask(gateway, body_of(question + "?"))
+        assert refused["isError"]
+        assert f"{MEBIBYTE} characters" in refused["content"][0]["text"]
+
+
 @pytest.mark.parametrize("say", [plainly, in_fragments, packed])
 @pytest.mark.parametrize("sent", ["whole", "in chunks", "gzip"])
 def test_a_text_of_sixteen_mebibytes_goes_there_and_back_while_others_ask(

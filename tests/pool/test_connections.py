@@ -176,10 +176,37 @@ async def test_what_is_large_leaves_behind_its_head_and_all_that_came_before() -
         recorder.connection.write_behind(b"two ", b"three")
         assert await stream.receive_some() == b"one two three"
         recorder.connection.write(b"x" * 60_000)
+        recorder.connection.write(b"x" * 60_000)
         recorder.connection.write_behind(b"head ", b"l" * 10_000)
         assert recorder.log[-1] == "lost"
         recorder.connection.write_behind(b"head ", large)
         assert recorder.connection.outbox_bytes == 0
+
+
+@pytest.mark.parametrize("before", [0, 1, 5_000])
+async def test_one_message_may_be_longer_than_the_outbox(before: int) -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        stream, recorder = await server.client()
+        recorder.connection.tell_when_drained = True
+        large = b"l" * 8_000_000
+        wanted = b"b" * before + large + b"e" * 60_000
+        if before:
+            recorder.connection.write(b"b" * before)
+        recorder.connection.write(large)
+        for _ in range(6):
+            recorder.connection.write(b"e" * 10_000)
+        received = b""
+        while len(received) < len(wanted):
+            received += await stream.receive_some()
+        assert received == wanted
+        # What waits beside it is bounded, and so is what comes when it has left.
+        await recorder.wait_for("drained")
+        recorder.connection.write(large)
+        for _ in range(7):
+            recorder.connection.write(b"e" * 10_000)
+        assert recorder.log[-1] == "lost"
+        assert server.connections.statistics().slow_consumers == 1
+        await stream.aclose()
 
 
 async def test_a_full_outbox_closes_its_connection_only() -> None:

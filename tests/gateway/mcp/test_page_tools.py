@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gateway.mcp.page_tools import PageTools, register
 from gateway.mcp.results import text as result
+from gateway.offers import Settings as OfferSettings
 from gateway.quotas.settings import Quota
 from gateway.tool_calls import ToolCalls
 from gateway.tool_catalogs import Catalogs
@@ -220,7 +221,8 @@ def test_wrong_arguments_reach_no_page() -> None:
     assert 'is not of type "string"' in text(shop.call(item=7))
     assert "user or frontend_id" in text(shop.call(_target=7))
     assert "No page of user 'eve'" in text(shop.call(_target={"user": "eve"}))
-    assert "longer than 262144" in text(shop.call(item="x" * 262_144))
+    shop.port.router.settings = OfferSettings(question_bytes=300)
+    assert "longer than 300" in text(shop.call(item="x" * 300))
     assert page.asked == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.offers import Settings
 from session import MemorySettings
 from session.model import SCOPES, Audience, Choice, Delivery, Principal
 from tests.gateway.mcp.recording import ANN, Port, Recorder, Screen, ask, request
@@ -125,7 +126,6 @@ def test_every_argument_reaches_the_question(port: Port, screen: Screen) -> None
         ({"question": "q", "timeout_seconds": 0}, "timeout_seconds"),
         ({"question": "q", "timeout_seconds": -1}, "timeout_seconds"),
         ({"question": "q", "schema": {"type": "array"}}, "object"),
-        ({"question": "q" * (256 * 1024 + 1)}, "262144"),
     ],
 )
 def test_wrong_arguments_are_a_result_that_says_what_to_do(
@@ -138,6 +138,16 @@ def test_wrong_arguments_are_a_result_that_says_what_to_do(
     assert words in _text(response)
     assert screen.asked == []
     assert port.is_idle()
+
+
+def test_a_question_has_so_many_characters_as_a_setting_says(port: Port, screen: Screen) -> None:
+    port.router.settings = Settings(question_bytes=300)
+    refused = _call(port, "ask_user", question="q" * 301)
+    assert _is_error(refused)
+    assert "300 characters" in _text(refused)
+    assert screen.asked == []
+    _call(port, "ask_user", question="q" * 300)
+    assert len(screen.asked) == 1
 
 
 def test_nobody_answers_in_time(port: Port, screen: Screen) -> None:

@@ -54,6 +54,8 @@ async def test_an_error_is_said_as_the_servers_words(redis_url: str) -> None:
 async def test_what_one_turn_asks_leaves_in_one_write(redis_url: str) -> None:
     # However slow the machine is, nothing is asked meanwhile to see whether Redis answers.
     async with running_client(redis_url, reply_seconds=60) as it:
+        # Nor is anything still to come that was asked when it connected.
+        assert await it.get("a") is None
         before = it.connections.statistics().sends
         async with trio.open_nursery() as nursery:
             for number in range(50):
