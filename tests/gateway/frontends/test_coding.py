@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
@@ -256,6 +256,57 @@ def test_messages_of_all_kinds_may_come_one_behind_the_other(
     heard = inflated(tab)
     assert {message["type"] for message in heard} == {"response_ack"}
     assert [message["request_id"] for message in heard] == sent
+
+
+SAYINGS: list[dict[str, Any]] = [
+    {"type": "connect", "frontend_id": "f"},
+    {"type": "connect", "frontend_id": "g" * 130},
+    {"type": "draft", "request_id": "q", "text": "t"},
+    {"type": "user_response", "request_id": "q", "answer": LONG},
+    {"type": "unheard-of"},
+]
+SAID = st.one_of(
+    st.tuples(
+        st.sampled_from((frame, in_two, deflated, fragments, zstandard_frame)),
+        st.sampled_from(SAYINGS),
+    ).map(lambda each: each[0](each[1])),
+    st.tuples(st.sampled_from(list(Opcode)), st.binary(max_size=125), st.booleans()).map(
+        lambda each: frame(each[1], each[0], fin=each[2] or each[0] > Opcode.BINARY)
+    ),
+    st.binary(max_size=20),
+)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(SAID, max_size=8),
+    st.lists(st.integers(0, 2000), max_size=6),
+    st.sampled_from([Agreed(), DEFLATE, ZSTD]),
+)
+def test_how_a_dialogue_is_cut_changes_nothing(
+    said: list[bytes], cuts: list[int], agreed: Agreed
+) -> None:
+    data = b"".join(said)
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    pieces = [data[start:end] for start, end in itertools.pairwise(edges)]
+    assert dialogue(agreed, pieces) == dialogue(agreed, [data] if data else [])
+
+
+def dialogue(agreed: Agreed, pieces: list[bytes]) -> list[Any]:
+    """Return what a frontend hears that says this, but ids and times."""
+    world = World()
+    tab = Tab(world, agreed)
+    for piece in pieces:
+        if tab.wire.is_open:
+            tab.send(piece)
+    heard: list[Any] = [tab.wire.closing, tab.wire.aborted, world.failures]
+    for opcode, payload in tab.frames():
+        if opcode == Opcode.TEXT and payload[:1] == b"{":
+            message = json.loads(payload)
+            heard.append([message.get(name) for name in ("type", "request_id", "code", "message")])
+        elif opcode >= Opcode.CLOSE:
+            heard.append((opcode, payload))
+    return heard
 
 
 def test_a_bomb_closes_the_socket_and_a_damaged_message_does(world: World) -> None:
