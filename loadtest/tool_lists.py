@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
+import socket
 import statistics
 import time
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from websockets.sync.client import ClientConnection, connect
 
+from loadtest.places import Place, mcp_place
+from loadtest.requests import MODERN, PLACE, template
 from loadtest.server import Server
 
-_REVISION: Final = "2026-07-28"
 _PER_PAGE: Final = 50
 _PATIENCE_SECONDS: Final = 30.0
 _SCHEMA: Final = {
@@ -40,15 +41,16 @@ def measure(server: Server, tools: int, times: int) -> ListTimes:
         for first in range(0, tools, _PER_PAGE):
             page = pages.enter_context(connect(f"ws://127.0.0.1:{server.ws_port}/ws"))
             _offer(page, range(first, min(first + _PER_PAGE, tools)))
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", server.mcp_port, timeout=_PATIENCE_SECONDS
-        )
-        with contextlib.closing(connection):
+        place = mcp_place(server.mcp_port)
+        family, address = place.socket_address()
+        with socket.socket(family) as sock:
+            sock.settimeout(_PATIENCE_SECONDS)
+            sock.connect(address)
             seconds, failures = [], 0
             before = sum(server.cpu())
             for _ in range(times):
                 began = time.perf_counter()
-                body = _list(connection)
+                body = _list(sock, place)
                 seconds.append(time.perf_counter() - began)
                 failures += body.count(b'"name":"bench.') != tools
             cpu = (sum(server.cpu()) - before) / times
@@ -70,30 +72,34 @@ def _offer(page: ClientConnection, numbers: range) -> None:
         pass
 
 
-def _list(connection: http.client.HTTPConnection) -> bytes:
-    """Return all pages of the list."""
-    body, cursor = b"", None
+def _list(sock: socket.socket, place: Place) -> bytes:
+    """Return all pages of the list. As little as possible of what it takes is ours."""
+    body, cursor = b"", ""
     while True:
-        page = _page(connection, cursor)
+        params = {"cursor": cursor} if cursor else {}
+        request = template(place, MODERN, "tools/list", params).fill(PLACE.encode())
+        sock.sendall(request)
+        page = _response(sock)
         body += page
-        cursor = json.loads(page)["result"].get("nextCursor") if b'"nextCursor"' in page else None
-        if cursor is None:
+        _, found, behind = page.partition(b'"nextCursor":"')
+        if not found:
             return body
+        cursor = behind[: behind.index(b'"')].decode()
 
 
-def _page(connection: http.client.HTTPConnection, cursor: str | None) -> bytes:
-    meta = "io.modelcontextprotocol/"
-    params: dict[str, Any] = {
-        "_meta": {f"{meta}protocolVersion": _REVISION, f"{meta}clientCapabilities": {}}
-    }
-    if cursor is not None:
-        params["cursor"] = cursor
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params}
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": _REVISION,
-        "Mcp-Method": "tools/list",
-    }
-    connection.request("POST", "/mcp", json.dumps(message), headers)
-    return connection.getresponse().read()
+def _response(sock: socket.socket) -> bytes:
+    """Return the body of what is answered."""
+    head, found, body = b"", b"", b""
+    while not found:
+        head, found, body = (head + _read(sock)).partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        body += _read(sock)
+    return body
+
+
+def _read(sock: socket.socket) -> bytes:
+    data = sock.recv(1 << 20)
+    if not data:
+        raise ConnectionError("the gateway closed the connection")
+    return data
