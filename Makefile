@@ -76,7 +76,7 @@ compiled: $(COMPILED) ## build the gateway with its hot path compiled to C: buil
 # From a copy: nothing compiled must stand beside the sources, where Python would prefer it.
 $(COMPILED): $(DEV) $(shell find gateway session pool -name '*.py') pyproject.toml
 	@command -v cc >/dev/null && $(PYTHON) -c 'import pathlib, sys, sysconfig; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || $(MAKE) --no-print-directory install-compiler
-	@echo "Compiling the hot path (about two minutes) ..."
+	@echo "Compiling the hot path (takes up to ten minutes) ..."
 	@rm -rf build/source build/wheel && mkdir -p build/source build/wheel
 	@cp -R gateway session pool loadtest pyproject.toml README.md LICENSE build/source/
 	@HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel ./build/source
