@@ -22,6 +22,8 @@ _TWO_BYTES: Final = 126
 _EIGHT_BYTES: Final = 127
 # The longest there is.
 _HEADER: Final = 14
+# Fragments that are handed on before it is looked at what came of them.
+_TOGETHER: Final = 256
 
 
 def scan(data: bytes, limit: int) -> tuple[list[bytes], bytes, bytes]:
@@ -63,11 +65,13 @@ def scan(data: bytes, limit: int) -> tuple[list[bytes], bytes, bytes]:
 def take_fragments(data: bytes, limit: int) -> tuple[bytes, bytes]:
     """Take whole frames off the front of ``data``, inside of a message and up to its end.
 
-    Returns them as they are, or the start of one that cannot become legal, or nothing while
-    the first is not whole; then what comes behind. ``limit`` is as in `scan`.
+    Returns them as they are, a few at a time, or the start of one that cannot become legal,
+    or nothing while the first is not whole; then what comes behind. ``limit`` is as in `scan`.
     """
     at, end = 0, len(data)
-    while end - at >= 2:  # noqa: PLR2004 - the smallest header
+    for _ in range(_TOGETHER):
+        if end - at < 2:  # noqa: PLR2004 - the smallest header
+            break
         first, second = data[at], data[at + 1]
         size = _size(data, at)
         is_long = first & _CONTROL and second & _LENGTH >= _TWO_BYTES

@@ -2,7 +2,7 @@
 
 Control frames, fragments, binary messages and violations are judged by a
 `ServerProtocol` of `websockets`; what it does not bound is bounded here: the
-fragments of a message and the control frames of a heartbeat.
+short fragments and the control frames of a heartbeat.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from gateway.frontends.frames import is_long_control, missing
 from session import codec, dictionary
 from session.steps import WHOLE, Steps, in_one_go
 
-# More than any library cuts a megabyte into.
-_FRAGMENTS: Final = 1024
+# Libraries cut messages into pieces of 4 KiB and more, but for the last one of each. Shorter
+# ones are work for next to nothing: of so many a heartbeat there may be. 64 KiB of fragments of
+# a byte are more than nine thousand, which would keep everybody waiting.
+_SHORT: Final = 256
+_SHORT_FRAGMENTS: Final = 4096
 _CONTROL_FRAMES: Final = frozenset((Opcode.PING, Opcode.PONG, Opcode.CLOSE))
 # What the peer did wrong: RFC 6455 section 7.1.7 lets us hang up after saying so.
 _FAILURES: Final = frozenset((1002, 1003, 1007, 1008, 1009))
@@ -89,11 +92,11 @@ class StrangeFrames:
         "_binary",
         "_control",
         "_control_limit",
-        "_count",
         "_deflate",
         "_kind",
         "_message_bytes",
         "_pieces",
+        "_short",
         "_since",
         "_tally",
         "_window_bits",
@@ -121,7 +124,7 @@ class StrangeFrames:
         self._pieces: list[bytes] = []
         self._kind: Opcode | None = None
         self._since = math.inf
-        self._count = 0
+        self._short = 0
         self._control = 0
         self._control_limit = control_frames
 
@@ -141,8 +144,8 @@ class StrangeFrames:
         return math.inf if self._kind is None else self._since
 
     def new_period(self) -> None:
-        """Control frames are counted per heartbeat."""
-        self._control = 0
+        """Control frames and short fragments are counted per heartbeat."""
+        self._control = self._short = 0
 
     def close(self, code: errors.CloseCode) -> None:
         """Begin the closing handshake, unless it has begun."""
@@ -185,10 +188,10 @@ class StrangeFrames:
         if frame.opcode is not Opcode.CONT:
             self._kind = frame.opcode
             self._since = now
-            self._count = 0
-        self._count += 1
         self._pieces.append(bytes(frame.data))
-        if self._count > _FRAGMENTS:
+        is_fragment = frame.opcode is Opcode.CONT or not frame.fin
+        self._short += is_fragment and len(frame.data) < _SHORT
+        if self._short > _SHORT_FRAGMENTS:
             self._pieces.clear()
             self.close(errors.CLOSE_POLICY)
             return None

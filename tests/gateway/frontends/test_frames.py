@@ -122,6 +122,7 @@ ENDS = frame(b"so?", Opcode.CONT)
         (GOES_ON + ENDS[:1], GOES_ON),
         (GOES_ON[:-1], b""),
         (GOES_ON[:1], b""),
+        (GOES_ON * 300, GOES_ON * 256),
         # What is illegal comes alone, and is not waited for.
         (GOES_ON + b"\x80\x05", GOES_ON),
         (b"\x80\x05" + ENDS, b"\x80\x05" + ENDS),

@@ -407,12 +407,27 @@ def test_a_violation_closes_with_its_code(world: World, data: bytes, code: int) 
     assert tab.close_code() == code
 
 
-def test_a_fragment_flood_ends_the_connection(world: World) -> None:
-    tab = world.tab()
-    tab.send(frame(b"", fin=False))
-    for _ in range(1100):
-        tab.send(frame(b"", Opcode.CONT, fin=False))
+@pytest.mark.parametrize("size", [0, 255])
+def test_a_flood_of_short_fragments_ends_the_connection(world: World, size: int) -> None:
+    tab, said = world.tab(), {"type": "seen", "request_id": "x"}
+    short = [frame(b" " * size, fin=False), frame(said, Opcode.CONT)]
+    for beat in range(3):
+        tab.send(b"".join(short * 2048))
+        assert tab.wire.is_open, beat
+        world.clock.pass_time(31)
+        tab.send(frame(b"", Opcode.PONG))
+    tab.wire.taken()
+    tab.send(b"".join(short * 2048) + short[0])
     assert tab.close_code() == 1008
+
+
+def test_long_fragments_are_bounded_by_their_message(world: World) -> None:
+    tab = world.tab()
+    for _ in range(4):
+        tab.send(frame(b" " * 256, fin=False))
+        tab.send(frame(b" " * 256, Opcode.CONT, fin=False) * 2500)
+        tab.send(frame({"type": "seen", "request_id": "x"}, Opcode.CONT))
+    assert tab.wire.is_open
 
 
 def test_questions_wait_while_a_peer_does_not_read_and_come_in_order(world: World) -> None:
