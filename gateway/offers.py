@@ -53,11 +53,20 @@ class Settings:
         unit="seconds",
         minimum=0.25,
     )
+    # These are called after bytes, and count characters: each has one to six bytes in JSON.
     question_bytes: int = setting(
-        1024 * 1024, "The longest question or context.", unit="bytes", minimum=256
+        1024 * 1024,
+        "The longest question or context; --http-body-bytes is for both together.",
+        unit="characters",
+        minimum=256,
     )
-    answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="bytes", minimum=256)
-    draft_bytes: int = setting(16 * 1024, "The longest draft.", unit="bytes", minimum=256)
+    answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="characters", minimum=256)
+    draft_bytes: int = setting(
+        16 * 1024,
+        "The longest draft; a longer reason to reject is cut.",
+        unit="characters",
+        minimum=256,
+    )
 
 
 @final

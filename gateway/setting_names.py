@@ -24,6 +24,8 @@ _WANTED: Final = {
     str: "a text",
     tuple: "a list of texts",
 }
+# How units are written behind a multiple of 1,024.
+_SHORT: Final = {"bytes": "B", "characters": " characters"}
 _KIB: Final = 1024
 _MIB: Final = 1024 * 1024
 
@@ -82,8 +84,9 @@ class Name:
             return ",".join(value)
         if not unit or isinstance(value, str):
             return str(value)
-        if unit == "bytes" and value >= _KIB and value % _KIB == 0:
-            return f"{value // _MIB} MiB" if value % _MIB == 0 else f"{value // _KIB} KiB"
+        if unit in _SHORT and value >= _KIB and value % _KIB == 0:
+            many = f"{value // _MIB} Mi" if value % _MIB == 0 else f"{value // _KIB} Ki"
+            return many + _SHORT[unit]
         if isinstance(value, float) and not value.is_integer():
             return f"{value:,} {unit}"
         return f"{int(value):,} {unit}"

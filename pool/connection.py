@@ -146,8 +146,8 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Send, with all that this turn, or this tick's Trio tasks, write, in one system call.
 
-        ``data`` is queued whole or not at all: over the outbox bound, for which the longest that
-        waits does not count, the connection is closed instead, as its peer does not read.
+        ``data`` is queued whole or not at all: over the outbox bound, for which the longest since
+        it was empty does not count, the connection is closed instead, as its peer does not read.
         """
         if self._socket is None or self.closing:
             return
@@ -161,8 +161,9 @@ class Connection:
                 owner.flush_soon()
             return
         waiting = self.outbox_bytes + len(data)
-        if waiting > self.outbox_limit:
-            self._longest = max(self._longest, len(outbox[0]), len(data))
+        if waiting > self.outbox_limit + self._longest:
+            # Looked for then only, as many may wait: it is closed, or a longer one is known.
+            self._longest = max(len(data), *map(len, outbox))
             if waiting - self._longest > self.outbox_limit:
                 self._owner.slow_consumers += 1
                 self.abort()
@@ -294,8 +295,8 @@ class Connection:
                 return
             del outbox[0]
         self._outbox = None
+        self._longest = 0
         if was_blocked:
-            self._longest = 0
             self._disarm()
             self._want(self._interest & ~WRITE)
         if self.closing:

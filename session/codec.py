@@ -39,7 +39,8 @@ _ZSTD_LEVEL: Final = 3
 _SHORT_LEVEL: Final = 9
 _SHORT: Final = 2 * 1024
 
-# Making them takes longer than using them on a message; they are of one thread only.
+# Making them takes longer than using them on a message; they are of one thread only, and for
+# what is done in one go.
 _COMPRESSOR: Final = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True)
 _DECOMPRESSOR: Final = zstandard.ZstdDecompressor()
 
@@ -95,8 +96,13 @@ def _packer(dictionary: bytes, level: int) -> zstandard.ZstdCompressor:
 
 # To prepare a dictionary takes longer than to use it on a message.
 @lru_cache(maxsize=8)
+def _prepared(dictionary: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(dictionary)
+
+
+@lru_cache(maxsize=8)
 def _unpacker(dictionary: bytes) -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(dict_data=zstandard.ZstdCompressionDict(dictionary))
+    return zstandard.ZstdDecompressor(dict_data=_prepared(dictionary))
 
 
 def gunzip(data: bytes, limit: int) -> bytes:
@@ -128,7 +134,8 @@ def unzstd(data: bytes, limit: int, dictionaries: Mapping[int, bytes] = _NONE) -
         UnknownDictionaryError: it names none of ``dictionaries``.
         CodingError: it is cut off, damaged, not alone, or needs too large a window.
     """
-    decompressor = in_one_go(_checked_decompressor(data, limit, dictionaries))
+    known = in_one_go(_checked(data, limit, dictionaries))
+    decompressor = _DECOMPRESSOR if known is None else _unpacker(known)
     try:
         # A byte more than may be, to tell what is too long from what just fits.
         plain = decompressor.decompress(data, max_output_size=limit + 1)
@@ -144,7 +151,10 @@ def unzstd(data: bytes, limit: int, dictionaries: Mapping[int, bytes] = _NONE) -
 
 def unpacking(data: bytes, limit: int, dictionaries: Mapping[int, bytes] = _NONE) -> Steps[bytes]:
     """Do as `unzstd` does, step by step."""
-    decompressor = yield from _checked_decompressor(data, limit, dictionaries)
+    known = yield from _checked(data, limit, dictionaries)
+    # One of its own: between two steps, others use those that everybody has.
+    prepared = None if known is None else _prepared(known)
+    decompressor = zstandard.ZstdDecompressor(dict_data=prepared)
     plain = bytearray()
     with decompressor.stream_reader(data) as reader:
         while True:
@@ -210,10 +220,8 @@ def names_dictionary(data: bytes) -> bool:
     return len(data) > len(ZSTD) and data[len(ZSTD)] & 3 != 0
 
 
-def _checked_decompressor(
-    data: bytes, limit: int, dictionaries: Mapping[int, bytes]
-) -> Steps[zstandard.ZstdDecompressor]:
-    """Return what decompresses a frame, unless what that says of itself is refused."""
+def _checked(data: bytes, limit: int, dictionaries: Mapping[int, bytes]) -> Steps[bytes | None]:
+    """Return the dictionary of a frame, if it has one, unless what it says of itself is refused."""
     if not data.startswith(ZSTD):
         # Skippable frames are none: they would be work for nothing.
         raise CodingError("this is no zstd frame")
@@ -223,11 +231,11 @@ def _checked_decompressor(
     except zstandard.ZstdError:
         raise CodingError("the header of this zstd frame is damaged") from None
     if not frame.dict_id:
-        return _DECOMPRESSOR
+        return None
     known = dictionaries.get(frame.dict_id)
     if known is None:
         raise UnknownDictionaryError(frame.dict_id)
-    return _unpacker(known)
+    return known
 
 
 def _check_frame(data: bytes, frame: zstandard.FrameParameters, limit: int) -> Steps[None]:

@@ -68,7 +68,7 @@ class Limits:
         8 * 1024, "The request target; more is 414.", unit="bytes", minimum=256
     )
     body_bytes: int = setting(
-        # A question and its context, each of the longest.
+        # A question and its context of the longest, with up to two bytes a character.
         4 * 1024 * 1024,
         "The body of a request; more is 413.",
         unit="bytes",

@@ -20,6 +20,7 @@ from session.redis.commands import (
     ASKING,
     CACHING,
     INTERNAL,
+    PUBLICATION,
     REPLICATED,
     ROUTED,
     SKIP,
@@ -169,12 +170,15 @@ class Link:
         return None
 
     def late(self, now: float) -> list[Command]:
-        """Return the oldest commands that are past their deadlines; they keep their places."""
+        """Return the oldest commands that are past their deadlines; they keep their places.
+
+        Nobody waits for a publication, which may still be redirected.
+        """
         found: list[Command] = []
         for command in self.awaiting:
             if command.deadline > now:
                 break
-            if not command.done and command.kind not in (SKIPPED, INTERNAL, WAIT):
+            if not command.done and command.kind not in (SKIPPED, INTERNAL, WAIT, PUBLICATION):
                 found.append(command)
         return found
 

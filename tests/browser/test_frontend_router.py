@@ -145,6 +145,32 @@ def test_what_is_too_long_is_refused_before_it_is_sent(
     assert page.run("return [router.state, router.questions.size]") == ["open", 1]
 
 
+def test_how_long_it_may_be_is_counted_in_characters(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    """A sign of three bytes is one of them, and so is one that scripts of a page count twice."""
+    open_client(page, gateway)
+    question = agent.ask("How long?")
+    page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
+    for answer, most in (
+        ("'\u20ac'.repeat(most + 1)", "262144 characters"),
+        ("'\U0001f3e8'.repeat(most + 1)", "262144 characters"),
+        # In a message that would be longer than one may be.
+        ("'\U0001f3e8'.repeat(most)", "1048576 bytes"),
+    ):
+        ack = page.run(
+            f"const most = router.limits.answer_bytes;return router.answer(given[0], {answer})",
+            question,
+        )
+        assert ack["status"] == "invalid"
+        assert ack["message"].endswith(f"({most}).")
+    assert page.run("return router.state") == "open"
+    answer = "'\u20ac'.repeat(router.limits.answer_bytes - 4) + '\U0001f3e8'.repeat(4)"
+    ack = page.run(f"return router.answer(given[0], {answer})", question)
+    assert ack["status"] == "accepted"
+    assert agent.outcome(question)["answer"] == "\u20ac" * 262_140 + "\U0001f3e8" * 4
+
+
 def test_a_terminal_close_is_not_answered_with_a_reconnect(
     gateway: GatewayProcess, page: Page
 ) -> None:

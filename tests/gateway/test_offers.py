@@ -15,6 +15,7 @@ QUESTION = Question("q", "acme", "agent", "?", 0.0, 1.0)
     [
         Ask("Which?"),
         Ask("x" * 1_048_576),
+        Ask("\u20ac" * 1_048_576, context="\U0001f3e8" * 1_048_576),
         Ask("?", choices=(Choice("a"), Choice("b"))),
         Ask("?", schema={"type": "object"}),
     ],

@@ -23,6 +23,8 @@ class Oven:
     crumbs: int = setting(1_048_576, "Until cleaned.", unit="bytes", minimum=0)
     shelf: int = setting(20_480, "Room.", unit="bytes")
     odd: int = setting(1_500, "Odd room.", unit="bytes")
+    recipe: int = setting(20_480, "A page.", unit="characters")
+    recipes: int = setting(1_048_576, "All pages.", unit="characters")
     mode: str = setting("fan", "What moves.", choices=("fan", "none"))
     label: str = setting("", "What it says.")
     dishes: tuple[str, ...] = setting((), "What is in it.")
@@ -67,6 +69,8 @@ def test_a_setting_is_called_alike_everywhere() -> None:
         ("oven.crumbs", "BYTES", "1 MiB"),
         ("oven.shelf", "BYTES", "20 KiB"),
         ("oven.odd", "BYTES", "1,500 bytes"),
+        ("oven.recipe", "CHARACTERS", "20 Ki characters"),
+        ("oven.recipes", "CHARACTERS", "1 Mi characters"),
         ("oven.mode", "fan|none", "fan"),
         ("oven.label", "TEXT", "none"),
         ("oven.dishes", "A,B,...", "none"),

@@ -209,6 +209,65 @@ async def test_one_message_may_be_longer_than_the_outbox(before: int) -> None:
         await stream.aclose()
 
 
+async def test_the_longest_that_waits_may_be_between_others() -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        _stream, recorder = await server.client()
+        recorder.connection.write(b"b" * 5_000)
+        # It is within the bound, as is all that came before it.
+        recorder.connection.write(b"l" * 60_000)
+        for _ in range(6):
+            recorder.connection.write(b"e" * 10_000)
+        assert recorder.connection.outbox_bytes == 125_000
+        # A longer one takes its place, and all that was there before counts.
+        recorder.connection.write(b"l" * 60_001)
+        assert recorder.log[-1] == "lost"
+        assert server.connections.statistics().slow_consumers == 1
+
+
+async def test_how_long_one_was_that_has_left_makes_no_room() -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        stream, recorder = await server.client()
+        recorder.connection.tell_when_drained = True
+        recorder.connection.write(b"b")
+        # More than may wait, and the kernel takes it at once.
+        recorder.connection.write(b"l" * 100_000)
+        received = b""
+        while len(received) < 100_001:
+            received += await stream.receive_some()
+        await recorder.wait_for("drained")
+        for _ in range(7):
+            recorder.connection.write(b"e" * 10_000)
+        assert recorder.connection.outbox_bytes == 70_000
+        recorder.connection.write(b"e" * 10_000)
+        assert recorder.log[-1] == "lost"
+
+
+class Looked(bytes):
+    """Bytes that count how often it is asked how many they are."""
+
+    times = 0
+
+    def __len__(self) -> int:
+        Looked.times += 1
+        return super().__len__()
+
+
+async def test_all_that_wait_are_not_looked_at_for_each_that_comes() -> None:
+    async with open_server(outbox_bytes=64 * 1024) as server:
+        _stream, recorder = await server.client()
+        piece = Looked(b"e" * 10)
+        Looked.times = 0
+        for _ in range(3_000):
+            recorder.connection.write(piece)
+        recorder.connection.write(b"l" * 1_000_000)
+        for _ in range(3_000):
+            recorder.connection.write(piece)
+        assert recorder.connection.outbox_bytes == 1_060_000
+        # Each for itself, which takes three, and all that waited before once.
+        assert Looked.times < 25_000
+        recorder.connection.abort()
+
+
 async def test_a_full_outbox_closes_its_connection_only() -> None:
     async with open_server(outbox_bytes=64 * 1024) as server:
         stream, recorder = await server.client()

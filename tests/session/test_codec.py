@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -12,14 +13,17 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from session import dictionary
 from session.codec import (
     CodingError,
     TooLongError,
     gunzip,
     gzipped,
+    unpacking,
     unzstd,
     zstandardized,
 )
+from session.steps import PIECE, in_one_go
 
 TEXT = b'{"type":"ask_user","question":"Which?"}' * 20
 LIMIT = 4096
@@ -129,6 +133,34 @@ def test_a_dictionary_must_be_known() -> None:
     assert unzstd(frame, LIMIT, known) == samples[7]
     with pytest.raises(CodingError, match=f"the dictionary {trained.dict_id()} is not known"):
         unzstd(frame, LIMIT)
+
+
+@pytest.mark.parametrize("second", [zstandardized, dictionary.packed])
+@pytest.mark.parametrize("first", [zstandardized, dictionary.packed])
+def test_between_two_steps_others_may_do_the_same(
+    first: Callable[[bytes], bytes], second: Callable[[bytes], bytes]
+) -> None:
+    """Of all that is under way at once, each comes out as itself, whatever is done meanwhile."""
+    noise = hashlib.shake_128(b"noise").digest(5 * PIECE)
+    plains = [noise, noise[: 3 * PIECE] + TEXT * 200]
+    pairs = list(zip(plains, (first, second), strict=True))
+    under_way = {
+        plain: unpacking(pack(plain), 16 * PIECE, dictionary.KNOWN) for plain, pack in pairs
+    }
+    done: dict[bytes, bytes] = {}
+    while len(done) < len(plains):
+        for plain in plains:
+            for frame in (zstandardized(TEXT), dictionary.packed(TEXT)):
+                assert unzstd(frame, LIMIT, dictionary.KNOWN) == TEXT
+            if plain not in done:
+                try:
+                    next(under_way[plain])
+                except StopIteration as end:
+                    done[plain] = end.value
+    assert [done[plain] == plain for plain in plains] == [True, True]
+    for plain, pack in pairs:
+        with pytest.raises(TooLongError):
+            in_one_go(unpacking(pack(plain), len(plain) - 1, dictionary.KNOWN))
 
 
 def test_a_bomb_takes_no_more_memory_than_its_limit() -> None:

@@ -362,8 +362,14 @@ export class Router {
     const body = typeof answer === "string" ? { answer: wellFormed(answer) } : { ...answer };
     if (!("answer" in body) && !("content" in body)) throw new TypeError("an answer is text, or { content }");
     const said = "content" in body ? JSON.stringify(body) : (body.answer ?? "");
-    if (byteLength(said) > this.limits.answer_bytes) {
-      const message = `The answer is longer than the gateway takes (${this.limits.answer_bytes} bytes).`;
+    const { answer_bytes, message_bytes } = this.limits;
+    // Of an answer the gateway counts the characters, and of a message the bytes: a longer one would end the connection.
+    const whole = JSON.stringify({ type: "user_response", request_id: id, ...body });
+    let most = "";
+    if (characters(said) > answer_bytes) most = `${answer_bytes} characters`;
+    else if (byteLength(whole) > message_bytes) most = `${message_bytes} bytes`;
+    if (most) {
+      const message = `The answer is longer than the gateway takes (${most}).`;
       return Promise.resolve(this.#hear(id, { status: "invalid", message }));
     }
     return this.#reply(id, body);
@@ -902,7 +908,7 @@ export class Router {
     const draft = this.#drafts.get(id);
     if (!draft) return;
     draft.timer = undefined;
-    if (byteLength(draft.text) <= this.limits.draft_bytes)
+    if (characters(draft.text) <= this.limits.draft_bytes)
       this.#send({ type: "draft", request_id: id, text: draft.text });
   }
 
@@ -1627,6 +1633,12 @@ function wellFormed(value) {
 /** @param {string} value */
 function byteLength(value) {
   return new TextEncoder().encode(value).length;
+}
+
+/** How long a text is as the gateway counts, for whom a surrogate pair is one.
+ * @param {string} value */
+function characters(value) {
+  return value.length - (value.match(/[\u{10000}-\u{10ffff}]/gu)?.length ?? 0);
 }
 
 /** @param {string | URL | undefined} url */

@@ -15,7 +15,7 @@ from session.errors import StoreUnavailableError
 from session.redis.commands import Script
 from session.redis.topology import key_slot
 from tests.proxy import ClusterProxy, Proxy
-from tests.session.redis.running import Running, running_client, until
+from tests.session.redis.running import Ear, Running, running_client, until
 
 CANCELLED = int(os.environ.get("CANCELLED", "20000"))
 pytestmark = pytest.mark.slow
@@ -340,6 +340,34 @@ async def test_a_command_ends_at_its_deadline(tmp_path: Path) -> None:
             node.resume()
             await until(it.client.is_usable)
             assert await it.set("a", 1) == b"OK"
+
+
+async def test_a_publication_that_is_answered_late_follows_its_slot(
+    redis_cluster: RedisCluster,
+) -> None:
+    """Nobody waits for it, so it is not what expires; its link is cut when it is silent."""
+    slot = key_slot(b"late")
+    source = redis_cluster.primary_of(slot)
+    target = next(node for node in redis_cluster.primaries if node is not source)
+    with ClusterProxy(redis_cluster) as proxies:
+        limits = {"command_seconds": 0.3, "reply_seconds": 60}
+        translate = functools.partial(_translated, proxies)
+        async with running_client(proxies.url, translate=translate, **limits) as it:
+            ear = Ear()
+            (await it.open(redis_cluster.url, {})).subscribe(b"late", ear)
+            await ear.wait_for("subscribed")
+            proxies.of(source).blackhole(hold=True)
+            assert it.client.publish(b"late", b"hello")
+            # It was sent behind the publication, and is looked at behind it.
+            with pytest.raises(StoreUnavailableError, match="no reply"):
+                await it.get("late")
+            assert it.client.statistics().expired == 1
+            await trio.to_thread.run_sync(redis_cluster.migrate_slot, slot, target)
+            await ear.wait_for("subscribed", "unsubscribed", "subscribed")
+            proxies.of(source).heal()
+            await ear.wait_for(b"hello")
+            assert it.client.statistics().dropped == 0
+            await trio.to_thread.run_sync(redis_cluster.migrate_slot, slot, source)
 
 
 async def test_at_the_end_nobody_is_left_waiting(tmp_path: Path) -> None:
