@@ -80,6 +80,7 @@ class Upkeep:
             expired = await self._sweep(now)
             if not self.is_cut_off:
                 self._make_up()
+                router.releases.make_up(self._start)
                 router.withdrawals.make_up(self._start)
                 if self.tools is not None:
                     self.tools.make_up(self._start)
@@ -247,11 +248,6 @@ class Upkeep:
             if not self._start(recipient.tenant, people.say(recipient)):
                 people.unsaid[recipient] = None
                 return
-        for _ in range(min(_LOOKED_AT_PER_STEP, len(router.kept))):
-            question = router.kept.popleft()
-            if not self._start(question.tenant, router.let_go(question)):
-                router.kept.appendleft(question)
-                return
         for _ in range(min(_LOOKED_AT_PER_STEP, len(people.goodbyes))):
             presence = people.goodbyes.popleft()
             if not self._start(presence.tenant, people.say_goodbye(presence)):
@@ -293,7 +289,7 @@ class Upkeep:
         try:
             if await router.people.elsewhere(question.tenant, question.audience):
                 router.dispatch.take_back(offer)
-                await router.release(offer)
+                await router.releases.let_go(offer)
         except StoreUnavailableError:
             return
 
