@@ -91,7 +91,7 @@ class Upkeep:
                 self._start(noted[0][0].tenant, self._note(noted))
             for offer in router.dispatch.pass_on_unseen(now):
                 if router.shared:
-                    await self._pass_elsewhere(offer)
+                    await self._pass_elsewhere(offer, now)
             if self._overheard and not self.is_cut_off:
                 self._overheard = False
                 self._look_again(lambda _question_id: True)
@@ -283,11 +283,14 @@ class Upkeep:
         except StoreUnavailableError:
             self._overheard = True
 
-    async def _pass_elsewhere(self, offer: Offer) -> None:
+    async def _pass_elsewhere(self, offer: Offer, now: float) -> None:
         """Let another instance show a question that nobody looked at here, if one can."""
         router, question = self._router, offer.question
         try:
-            if await router.people.elsewhere(question.tenant, question.audience):
+            is_wanted = await router.people.elsewhere(question.tenant, question.audience)
+            # Meanwhile it may have been looked at, or shown to somebody else, or have ended.
+            is_unseen = router.dispatch.is_unseen(offer) and offer.offered_at == now
+            if is_wanted and is_unseen:
                 router.dispatch.take_back(offer)
                 await router.releases.let_go(offer)
         except StoreUnavailableError:
