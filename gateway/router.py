@@ -227,7 +227,7 @@ class Router:
             await self.show_held(offer)
         elif newcomer is None:
             self.dispatch.show(offer, self.clock())
-        elif newcomer.attached:
+        elif newcomer.attached and self.hub.matches(newcomer, listed.audience):
             self.dispatch.give(offer, newcomer, self.clock())
             self.chronicle.more(offer)
 

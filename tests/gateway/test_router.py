@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.offers import Ask, Settings
-from session import Admission
+from session import Admission, Found
 from session.errors import TooManyPendingError
 from session.model import (
     Audience,
@@ -210,6 +210,34 @@ async def test_a_question_that_ends_while_it_is_looked_up_for_a_newcomer_is_not_
     may_go.set()
     await wait_all_tasks_blocked()
     assert (tab.attached, tab.log, world.router.statistics().offers) == (True, [], 0)
+
+
+async def test_who_is_somebody_else_by_then_is_not_shown_what_was_looked_up_for_who_it_was(
+    nursery: trio.Nursery,
+) -> None:
+    world = World(shared=True)
+    question, _ = await world.ask(audience=Audience("group", "ops"), quorum=2)
+    find = world.store.find
+    may_go = trio.Event()
+
+    async def find_slowly(tenant: str, question_id: str) -> Found | None:
+        found = await find(tenant, question_id)
+        await may_go.wait()
+        return found
+
+    world.served.find = find_slowly
+    tab = Tab("1", groups=("ops",))
+    nursery.start_soon(world.router.attach, tab)
+    await wait_all_tasks_blocked()
+
+    def become() -> None:
+        tab.groups = ()
+
+    await world.router.detach(tab, become)
+    await world.router.attach(tab)
+    may_go.set()
+    await wait_all_tasks_blocked()
+    assert (tab.attached, tab.told(question)) == (True, [])
 
 
 async def test_a_question_is_asked_once_it_is_stored_though_the_store_goes_away_then(
