@@ -97,6 +97,13 @@ class Dispatch:
             self._hub.add_load(recipient, -1)
             self._unseen.pop(offer, None)
 
+    def take_all(self, recipient: Recipient) -> list[Offer]:
+        """Take everything from one frontend without a word; return what it had."""
+        offers = list(recipient.offers.values())
+        for offer in offers:
+            self.take(offer, recipient)
+        return offers
+
     def close(self, offer: Offer, outcome: Outcome, by: Recipient | None) -> None:
         """The question is settled: tell everybody who was shown it but ``by``."""
         question = offer.question
@@ -144,6 +151,10 @@ class Dispatch:
             holder.withdraw(offer, "reassigned", None)
             self.show(offer, now)
         return alone
+
+    def is_unseen(self, offer: Offer) -> bool:
+        """Whether an offer of delivery one is under way here, and nobody looked at it so far."""
+        return offer in self._unseen
 
     def take_back(self, offer: Offer) -> None:
         """Take a question from everybody here: another instance shows it now."""

@@ -77,10 +77,13 @@ class Hub:
         self._tenants: dict[str, _Tenant] = {}
 
     def attach(self, frontend: Frontend) -> None:
-        """Add a frontend, with nothing to do yet."""
+        """Add a frontend that is not attached, with nothing to do yet."""
         tenant = self._tenants.get(frontend.tenant)
         if tenant is None:
             tenant = self._tenants[frontend.tenant] = _Tenant()
+        if frontend in tenant.load:
+            # It would stand in two levels of load, and in one of them when it has gone.
+            raise RuntimeError("a frontend is attached once")
         tenant.everyone[frontend] = None
         tenant.put(frontend, 0)
         for index, name in _entries(tenant, frontend):

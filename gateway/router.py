@@ -8,7 +8,6 @@ lost and made again from the store.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 
@@ -41,6 +40,7 @@ from gateway.offers import (
     refused,
 )
 from gateway.people import People
+from gateway.releases import Releases
 from gateway.withdrawals import Withdrawals
 from pool.workers import to_worker
 from session import Bus, Found, Listed, Settlement, Store
@@ -48,7 +48,6 @@ from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import Delivery, Outcome, Principal, Question, State
 
 _OFFERS_PER_STEP: Final = 500
-_KEPT: Final = 20_000
 
 
 @final
@@ -88,7 +87,7 @@ class Router:
         #: What is done once the store is back: frontends not shown what waits for them, questions
         #: that nobody here is shown any more, and those that nobody waits for.
         self.behind: dict[Recipient, None] = {}
-        self.kept: deque[Question] = deque(maxlen=_KEPT)
+        self.releases = Releases(self)
         self.withdrawals = Withdrawals()
         self.dispatch = Dispatch(hub, settings.unseen_seconds, audit)
         self.people = People(store, bus, hub, ids, clock, instance, audit)
@@ -207,21 +206,28 @@ class Router:
         That is the ``newcomer``, or everybody here of its audience.
         """
         offer = self.offers.get(listed.id)
+        question = None if offer is None else offer.question
         if listed.delivery is Delivery.ONE:
             if offer is not None and offer.holders:
                 return
             question = await self.store.hold(listed.tenant, listed.id)
-            if question is not None:
-                await self.show_held(self.offer_of(question))
-            return
-        if offer is None or (newcomer is not None and offer.question.quorum):
+        elif question is None or (newcomer is not None and question.quorum):
             found = await self.store.find(listed.tenant, listed.id)
             if found is None or found.outcome or has_answered(newcomer, found.answers):
                 return
-            offer = self.offer_of(found.question)
-        if newcomer is None:
+            question = found.question
+        if question is None:
+            return
+        if self.offers.get(listed.id) is not offer:
+            # It has ended meanwhile, or others have seen to it: what was found is too old.
+            await self.consider(listed, newcomer)
+            return
+        offer = self.offer_of(question)
+        if listed.delivery is Delivery.ONE:
+            await self.show_held(offer)
+        elif newcomer is None:
             self.dispatch.show(offer, self.clock())
-        elif newcomer.attached:
+        elif newcomer.attached and self.hub.matches(newcomer, listed.audience):
             self.dispatch.give(offer, newcomer, self.clock())
             self.chronicle.more(offer)
 
@@ -242,25 +248,7 @@ class Router:
         if not offer.holders:
             self.dispatch.show(offer, self.clock())
         if not offer.holders:
-            await self.release(offer)
-
-    async def release(self, offer: Offer) -> None:
-        """Let another instance show a question that nobody here is shown."""
-        offer.held = False
-        if not offer.waiters:
-            self.offers.pop(offer.question.id, None)
-        await self.let_go(offer.question)
-
-    async def let_go(self, question: Question) -> None:
-        """Tell the others that a question is free; later, if the store is away."""
-        offer = self.offers.get(question.id)
-        if offer is not None and offer.held:
-            # Somebody here is shown it by now.
-            return
-        try:
-            await self.store.release(question)
-        except StoreUnavailableError:
-            self.kept.append(question)
+            await self.releases.let_go(offer)
 
     async def detach(self, recipient: Recipient, then: Callable[[], None] = lambda: None) -> None:
         """A frontend has gone, and ``then`` may be another: what only it had goes to the next."""
@@ -268,18 +256,24 @@ class Router:
             then()
             return
         recipient.attached = False
-        held = list(recipient.offers.values())
-        for offer in held:
-            self.dispatch.take(offer, recipient)
+        self.behind.pop(recipient, None)
+        had = self.dispatch.take_all(recipient)
         self.hub.detach(recipient)
         then()
-        for offer in held:
+        # Everything is shown to the next before the store is told anything: that may take
+        # its time, in which some of this ends, and nobody would take it back again.
+        free = []
+        for offer in had:
             if offer.question.delivery is Delivery.ONE:
-                await self.show_held(offer)
+                self.dispatch.show(offer, self.clock())
+                if not offer.holders:
+                    self.releases.free(offer)
+                    free.append(offer.question)
             elif not offer.holders and not offer.waiters and self.store.shared:
                 # Whoever comes is shown it again from the store.
                 self.offers.pop(offer.question.id, None)
-        self.behind.pop(recipient, None)
+        for question in free:
+            await self.releases.tell(question)
         await self.people.say_goodbye(recipient.presence)
 
     async def answer(

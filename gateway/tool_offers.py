@@ -120,21 +120,23 @@ class ToolOffers:
             OverQuotaError: its tenant, or its subject, offers as many as it may.
             StoreUnavailableError: whether it may cannot be found out now.
         """
-        before = self._offers.get(recipient)
-        more = len(definitions) - (0 if before is None else len(before.tools))
-        if self.tools + more > self.settings.maximum:
-            raise TooManyToolsError(f"{self.settings.maximum} tools are offered here already")
-        if self.size + self._definitions.cost(definitions) > self.settings.bytes:
-            raise TooManyToolsError("the tools that are offered here take all memory for them")
+        more = self._fitting(recipient, definitions)
         taken = await self._more(recipient, more)
-        if not recipient.attached:
-            # Gone while it was asked whether it may.
-            _give_back(taken, len(taken))
-            return False
+        is_right = False
+        try:
+            # While it was asked whether it may, it may have gone or offered others, and others
+            # may have taken the room.
+            is_right = recipient.attached and self._fitting(recipient, definitions) == more
+        finally:
+            if not is_right:
+                _give_back(taken, len(taken))
+        if not is_right:
+            return recipient.attached and await self.put(recipient, definitions)
         if taken or more < 0:
             used = self._used.setdefault(recipient, [])
             used += taken
             self._fewer(recipient, used, -more)
+        before = self._offers.get(recipient)
         self._note(recipient, definitions)
         if definitions:
             await self.say(recipient)
@@ -199,6 +201,20 @@ class ToolOffers:
         return said, [self.goodbyes.popleft() for _ in range(min(most, len(self.goodbyes)))]
 
     # -- inside
+
+    def _fitting(self, recipient: Recipient, definitions: list[Definition]) -> int:
+        """Return how many tools more these are than a frontend offers, if there is room.
+
+        Raises:
+            TooManyToolsError: there is not.
+        """
+        before = self._offers.get(recipient)
+        more = len(definitions) - (0 if before is None else len(before.tools))
+        if self.tools + more > self.settings.maximum:
+            raise TooManyToolsError(f"{self.settings.maximum} tools are offered here already")
+        if self.size + self._definitions.cost(definitions) > self.settings.bytes:
+            raise TooManyToolsError("the tools that are offered here take all memory for them")
+        return more
 
     async def _more(self, recipient: Recipient, more: int) -> list[Slots]:
         """Take so many of quotas."""

@@ -80,6 +80,7 @@ class Upkeep:
             expired = await self._sweep(now)
             if not self.is_cut_off:
                 self._make_up()
+                router.releases.make_up(self._start)
                 router.withdrawals.make_up(self._start)
                 if self.tools is not None:
                     self.tools.make_up(self._start)
@@ -90,7 +91,7 @@ class Upkeep:
                 self._start(noted[0][0].tenant, self._note(noted))
             for offer in router.dispatch.pass_on_unseen(now):
                 if router.shared:
-                    await self._pass_elsewhere(offer)
+                    await self._pass_elsewhere(offer, now)
             if self._overheard and not self.is_cut_off:
                 self._overheard = False
                 self._look_again(lambda _question_id: True)
@@ -247,11 +248,6 @@ class Upkeep:
             if not self._start(recipient.tenant, people.say(recipient)):
                 people.unsaid[recipient] = None
                 return
-        for _ in range(min(_LOOKED_AT_PER_STEP, len(router.kept))):
-            question = router.kept.popleft()
-            if not self._start(question.tenant, router.let_go(question)):
-                router.kept.appendleft(question)
-                return
         for _ in range(min(_LOOKED_AT_PER_STEP, len(people.goodbyes))):
             presence = people.goodbyes.popleft()
             if not self._start(presence.tenant, people.say_goodbye(presence)):
@@ -287,13 +283,16 @@ class Upkeep:
         except StoreUnavailableError:
             self._overheard = True
 
-    async def _pass_elsewhere(self, offer: Offer) -> None:
+    async def _pass_elsewhere(self, offer: Offer, now: float) -> None:
         """Let another instance show a question that nobody looked at here, if one can."""
         router, question = self._router, offer.question
         try:
-            if await router.people.elsewhere(question.tenant, question.audience):
+            is_wanted = await router.people.elsewhere(question.tenant, question.audience)
+            # Meanwhile it may have been looked at, or shown to somebody else, or have ended.
+            is_unseen = router.dispatch.is_unseen(offer) and offer.offered_at == now
+            if is_wanted and is_unseen:
                 router.dispatch.take_back(offer)
-                await router.release(offer)
+                await router.releases.let_go(offer)
         except StoreUnavailableError:
             return
 

@@ -138,10 +138,13 @@ async def connect(socket: FrontendSocket, message: wire.Connect) -> None:
         socket.complain("busy", "Another connect is under way.", retryable=True)
         return
     socket.is_connecting = True
+    is_let_in = False
     try:
         is_let_in = await _welcome(socket, message)
     finally:
         socket.is_connecting = False
+        if not is_let_in:
+            socket.not_let_in()
     if is_let_in:
         await attach(socket, message.name)
 
@@ -170,8 +173,8 @@ async def _welcome(socket: FrontendSocket, message: wire.Connect) -> bool:
 async def attach(socket: FrontendSocket, name: str) -> None:
     """Make a frontend one that questions are for."""
     endpoint = socket.endpoint
-    if not socket.connection.is_open:
-        # Gone while it was being introduced.
+    if socket.is_leaving:
+        # Gone while it was being introduced, or told to go: it is watched until it has.
         return
     socket.watch()
     socket.presence = Presence(

@@ -81,5 +81,15 @@ async def count(socket: FrontendSocket, quotas: Allowances, principal: Principal
         complain(socket, error)
         socket.close(errors.CLOSE_OVER_QUOTA)
         return False
-    socket.hold(standing.frontends)
+    socket.held = standing.frontends
+    if not socket.connection.is_open:
+        # Gone while it was asked whether it may stay.
+        let_go(socket)
     return True
+
+
+def let_go(socket: FrontendSocket) -> None:
+    """Have a frontend use nothing of quotas any more."""
+    for slots in socket.held:
+        slots.take_back()
+    socket.held = ()

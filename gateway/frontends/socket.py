@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from websockets.protocol import State
 
 from gateway import errors
-from gateway.frontends import dialogue, messages, wire
+from gateway.frontends import dialogue, messages, quota, wire
 from gateway.frontends.frames import PING, encode_text, scan, take_fragments
 from gateway.frontends.showing import show
 from gateway.frontends.strange import (
@@ -181,9 +181,10 @@ class FrontendSocket:
             self._timer.cancel()
             self._timer = None
         self._unfinished = self._backlog = None
-        self.let_go()
+        quota.let_go(self)
         self.endpoint.gone(self)
-        if self.attached:
+        if self.attached or self.tools:
+            # Between two introductions it is not attached, and has its tools.
             self.start(dialogue.leave(self))
 
     # -- from the router
@@ -223,18 +224,6 @@ class FrontendSocket:
         """The credential is not good any more: the frontend may come back with another one."""
         self.close(errors.CLOSE_EXPIRED)
 
-    def hold(self, slots: tuple[Slots, ...]) -> None:
-        """Use these of quotas until it is gone."""
-        self.held = slots
-        if not self.connection.is_open:
-            self.let_go()
-
-    def let_go(self) -> None:
-        """Use nothing of quotas any more."""
-        for slot in self.held:
-            slot.take_back()
-        self.held = ()
-
     def restart(self, retry_after_milliseconds: int) -> None:
         """Ask the frontend to come back, after so long, to another instance."""
         self.close(errors.restarts(retry_after_milliseconds))
@@ -253,10 +242,30 @@ class FrontendSocket:
 
     def _introduce(self) -> None:
         """Attach a frontend that did not say who it is; then watch over it."""
+        self._timer = None
+        if self.is_connecting:
+            # It is saying so: `not_let_in` hears if nothing comes of it.
+            return
         if self.principal is NOBODY:
             self.close(errors.CLOSE_UNAUTHENTICATED)
         elif not self.attached:
             self.start(dialogue.attach(self, ""))
+
+    def not_let_in(self) -> None:
+        """Judge a frontend whose `connect` came to nothing as one that has said nothing."""
+        if self.attached or self.is_leaving:
+            return
+        if self.principal is not NOBODY:
+            self._arm(self.endpoint.settings.connect_seconds, self._introduce)
+        elif self._timer is None:
+            # Its time was up meanwhile: what it says next would not end in time, either.
+            self.close(errors.CLOSE_UNAUTHENTICATED)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its connection is closed, or about to be."""
+        strange = self._strange
+        return not self.connection.is_open or (strange is not None and strange.is_closing)
 
     @property
     def compression(self) -> list[str]:
@@ -315,14 +324,13 @@ class FrontendSocket:
 
     def watch(self) -> None:
         """Ping, or give up a peer that was silent for two heartbeats."""
-        endpoint = self.endpoint
+        self._arm(self.endpoint.settings.heartbeat_seconds, self._beat)
+
+    def _arm(self, seconds: float, callback: Callback) -> None:
+        """Have something done after a while, in place of what was to be done before."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
-        if not self.connection.is_open:
-            return
-        beat = endpoint.settings.heartbeat_seconds
-        self._timer = endpoint.timers.arm(beat, self._beat)
+        self._timer = self.endpoint.timers.arm(seconds, callback)
 
     def _beat(self) -> None:
         endpoint = self.endpoint
@@ -385,8 +393,4 @@ class FrontendSocket:
             else:
                 self.connection.close()
         if strange.protocol.state is State.CLOSING and self.connection.is_open:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.endpoint.timers.arm(
-                self.endpoint.settings.close_seconds, self.connection.abort
-            )
+            self._arm(self.endpoint.settings.close_seconds, self.connection.abort)

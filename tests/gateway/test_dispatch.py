@@ -75,6 +75,17 @@ def test_what_was_taken_can_be_given_again() -> None:
     assert tab.told(shown.question) == ["offer", "offer"]
 
 
+def test_all_that_one_frontend_had_can_be_taken_at_once() -> None:
+    floor = Floor(2)
+    shown = [offer(), offer(), offer(Delivery.ALL)]
+    for each in shown:
+        floor.dispatch.show(each, 0.0)
+    assert floor.dispatch.take_all(floor.tabs[0]) == [shown[0], shown[2]]
+    assert [floor.load(tab) for tab in floor.tabs] == [0, 2]
+    assert [floor.dispatch.is_unseen(each) for each in shown] == [False, True, False]
+    assert floor.hub.least_busy("acme", Audience()) is floor.tabs[0]
+
+
 def test_an_unseen_question_goes_round_and_begins_again() -> None:
     floor = Floor(3)
     shown = offer()

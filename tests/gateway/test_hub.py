@@ -65,6 +65,17 @@ def test_nobody_is_left_of_a_tenant_that_has_gone(hub: Hub) -> None:
     assert hub.least_busy("a", EVERYONE) is None
 
 
+def test_a_frontend_is_attached_once(hub: Hub) -> None:
+    tab = Tab("a", "1")
+    hub.attach(tab)
+    hub.add_load(tab, 1)
+    with pytest.raises(RuntimeError, match="once"):
+        hub.attach(tab)
+    hub.add_load(tab, -1)
+    hub.detach(tab)
+    assert hub.least_busy("a", EVERYONE) is None
+
+
 def test_equals_take_turns(hub: Hub) -> None:
     tabs = [Tab("a", str(n)) for n in range(3)]
     for tab in tabs:

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.offers import Ask, Settings
-from session import Admission
+from session import Admission, Found
 from session.errors import TooManyPendingError
 from session.model import (
     Audience,
@@ -152,6 +152,92 @@ async def test_what_only_a_leaving_frontend_had_goes_to_the_next(world: World) -
     assert staying.told(question) == ["offer"]
     await world.router.answer(staying, question.id, answer="a")
     assert len(caller.outcomes) == 1
+
+
+async def test_what_a_leaving_frontend_had_is_with_the_next_before_the_store_is_told_of_the_rest(
+    nursery: trio.Nursery,
+) -> None:
+    """The store may take its time, in which what was not shown yet could end."""
+    world = World(shared=True)
+    leaving, staying = await world.tab("1", user="ann"), await world.tab("2")
+    alone, _ = await world.ask(delivery=Delivery.ONE, audience=Audience("user", "ann"))
+    (busy, _), (ended, caller) = [await world.ask(delivery=Delivery.ONE) for _ in range(2)]
+    assert (staying.told(busy), leaving.told(ended)) == (["offer"], ["offer"])
+    may_go = trio.Event()
+    release = world.store.release
+    released: list[str] = []
+
+    async def release_slowly(question: Question) -> None:
+        await may_go.wait()
+        released.append(question.id)
+        await release(question)
+
+    world.served.release = release_slowly
+    nursery.start_soon(world.router.detach, leaving)
+    await wait_all_tasks_blocked()
+    assert staying.told(ended) == ["offer"]
+    await world.router.cancel(AGENT, ended.id, "", "agent")
+    may_go.set()
+    await wait_all_tasks_blocked()
+    assert [outcome.state for outcome in caller.outcomes] == [State.CANCELLED]
+    assert (staying.told(ended), list(staying.offers)) == (["offer", "cancelled"], [busy.id])
+    assert (released, world.router.statistics().unseen) == ([alone.id], 1)
+    assert world.store.statistics().frontends == 1
+
+
+@pytest.mark.parametrize(
+    ("delivery", "quorum", "step"), [(Delivery.ONE, 0, "hold"), (None, 2, "find")]
+)
+async def test_a_question_that_ends_while_it_is_looked_up_for_a_newcomer_is_not_shown(
+    nursery: trio.Nursery, delivery: Delivery | None, quorum: int, step: str
+) -> None:
+    world = World(shared=True)
+    question, _ = await world.ask(delivery=delivery, quorum=quorum)
+    look = getattr(world.store, step)
+    may_go = trio.Event()
+
+    async def look_slowly(tenant: str, question_id: str) -> object:
+        found = await look(tenant, question_id)
+        await may_go.wait()
+        return found
+
+    setattr(world.served, step, look_slowly)
+    tab = Tab("1")
+    nursery.start_soon(world.router.attach, tab)
+    await wait_all_tasks_blocked()
+    delattr(world.served, step)
+    await world.router.cancel(AGENT, question.id, "", "agent")
+    may_go.set()
+    await wait_all_tasks_blocked()
+    assert (tab.attached, tab.log, world.router.statistics().offers) == (True, [], 0)
+
+
+async def test_who_is_somebody_else_by_then_is_not_shown_what_was_looked_up_for_who_it_was(
+    nursery: trio.Nursery,
+) -> None:
+    world = World(shared=True)
+    question, _ = await world.ask(audience=Audience("group", "ops"), quorum=2)
+    find = world.store.find
+    may_go = trio.Event()
+
+    async def find_slowly(tenant: str, question_id: str) -> Found | None:
+        found = await find(tenant, question_id)
+        await may_go.wait()
+        return found
+
+    world.served.find = find_slowly
+    tab = Tab("1", groups=("ops",))
+    nursery.start_soon(world.router.attach, tab)
+    await wait_all_tasks_blocked()
+
+    def become() -> None:
+        tab.groups = ()
+
+    await world.router.detach(tab, become)
+    await world.router.attach(tab)
+    may_go.set()
+    await wait_all_tasks_blocked()
+    assert (tab.attached, tab.told(question)) == (True, [])
 
 
 async def test_a_question_is_asked_once_it_is_stored_though_the_store_goes_away_then(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from gateway.errors import OverQuotaError
 from gateway.quotas.allowances import Allowances
@@ -11,6 +13,7 @@ from gateway.quotas.roster import Roster
 from gateway.quotas.settings import Quota
 from gateway.tool_definitions import Definition, Settings, definition_of
 from gateway.tool_offers import ToolOffers, TooManyToolsError
+from pool.portions import Slots
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
 from session import MemoryQuotas, MemoryTools, Offered
@@ -46,16 +49,34 @@ class Away:
         return self.tools
 
 
+class SlowQuotas:
+    """A keeper of quotas that says how many there are when the test says so."""
+
+    def __init__(self) -> None:
+        self._quotas = MemoryQuotas(lambda: 0.0, lambda _session: False)
+        self.may_say = trio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._quotas, name)
+
+    async def lease(self, slots: Slots, used: int, needed: int, reserve: int) -> int:
+        await self.may_say.wait()
+        return await self._quotas.lease(slots, used, needed, reserve)
+
+
 class World:
     """The tools of an instance, and a store that can be away."""
 
-    def __init__(self, quota: int = 0, **settings: Any) -> None:
+    def __init__(self, quota: int = 0, *, slow: bool = False, **settings: Any) -> None:
         self.store = Away()
         self.changed: list[str] = []
+        self.keeper: Any = SlowQuotas()
+        if not slow:
+            self.keeper.may_say.set()
         quotas = None
         if quota:
             quotas = Allowances(
-                MemoryQuotas(lambda: 0.0, lambda _session: False),
+                self.keeper,
                 workers=Workers(WorkerSettings(), on_failure=fail_loudly),
                 now=lambda: 0.0,
                 refused=lambda _quota, _principal: None,
@@ -167,6 +188,75 @@ async def test_a_tenant_offers_as_many_as_its_quota_allows() -> None:
     for tab in (first, second):
         await world.offers.take(tab)
     assert world.used() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "room"), [({"maximum": 2}, 10, 2), ({"bytes": 64 * 1024}, 9_000, 7)]
+)
+async def test_who_waited_for_its_quota_offers_what_there_is_room_for_by_then(
+    nursery: trio.Nursery, settings: dict[str, int], size: int, room: int
+) -> None:
+    world = World(quota=100, slow=True, **settings)
+    became: list[str] = []
+
+    async def put(number: int) -> None:
+        definitions = tools(f"t{number}", description="x" * size)
+        try:
+            await world.offers.put(world.tab(str(number)), definitions)
+        except TooManyToolsError:
+            became.append("refused")
+        else:
+            became.append("offered")
+
+    for number in range(9):
+        nursery.start_soon(put, number)
+    await trio.testing.wait_all_tasks_blocked()
+    assert became == []
+    world.keeper.may_say.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert sorted(became) == ["offered"] * room + ["refused"] * (9 - room)
+    assert (world.offers.tools, len(world.offers), world.used()) == (room, room, room)
+    assert world.offers.size <= world.offers.settings.bytes
+
+
+async def test_who_does_not_wait_for_its_quota_any_more_uses_nothing_of_it(
+    nursery: trio.Nursery,
+) -> None:
+    world = World(quota=100, slow=True)
+    gone = world.tab("gone")
+    became: list[bool] = []
+
+    async def put_for_a_while(scope: trio.CancelScope) -> None:
+        with scope:
+            await world.offers.put(world.tab("late"), tools("a", "b"))
+
+    async def put() -> None:
+        became.append(await world.offers.put(gone, tools("a", "b")))
+
+    scope = trio.CancelScope()
+    nursery.start_soon(put_for_a_while, scope)
+    nursery.start_soon(put)
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
+    gone.attached = False
+    world.keeper.may_say.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (became, world.offers.tools, world.used()) == ([False], 0, 0)
+
+
+async def test_who_offered_something_else_while_it_waited_uses_what_it_offers_now(
+    nursery: trio.Nursery,
+) -> None:
+    world = World(quota=100, slow=True)
+    tab = world.tab()
+    nursery.start_soon(world.offers.put, tab, tools("a", "b"))
+    nursery.start_soon(world.offers.put, tab, tools("c"))
+    await trio.testing.wait_all_tasks_blocked()
+    world.keeper.may_say.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.used() == len(tab.tools) == world.offers.tools
+    await world.offers.take(tab)
+    assert (world.used(), world.offers.size) == (0, 0)
 
 
 async def test_what_could_not_be_said_is_said_later() -> None:

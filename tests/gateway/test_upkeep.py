@@ -13,7 +13,7 @@ from session.model import (
     Presence,
     State,
 )
-from tests.gateway.routing import AGENT, World
+from tests.gateway.routing import AGENT, Tab, World
 
 
 @pytest.fixture
@@ -69,6 +69,43 @@ async def sweep(world: World, seconds: float) -> None:
     """Let time pass and the sweep see it; Trio's own time is the test's as well."""
     world.now += seconds
     await trio.sleep(1)
+
+
+@pytest.mark.parametrize("meanwhile", ["seen", "moved", "ended", "nothing"])
+async def test_a_question_goes_elsewhere_only_if_it_still_waits_for_somebody_to_look_at_it(
+    autojump_clock: MockClock, meanwhile: str
+) -> None:
+    """To see who is elsewhere takes its time when the store is slow."""
+    world = World(shared=True)
+    tab = await world.tab("1")
+    question, _ = await world.ask(delivery=Delivery.ONE, timeout=1000)
+    asked, may_go = trio.Event(), trio.Event()
+
+    async def present_elsewhere(_tenant: str) -> list[Presence]:
+        asked.set()
+        await may_go.wait()
+        return [Presence("2", "c-2", "acme", "", "", (), 0.0, "there")]
+
+    world.served.present = present_elsewhere
+    world.now += 31
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await asked.wait()
+        world.now += 5
+        holder = tab
+        if meanwhile == "seen":
+            world.router.saw(tab, question.id)
+        elif meanwhile == "moved":
+            holder = Tab("3")
+            await world.router.attach(holder)
+            await world.router.detach(tab)
+        elif meanwhile == "ended":
+            await world.router.cancel(AGENT, question.id, "", "agent")
+        may_go.set()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    told = {"ended": ["offer", "cancelled"], "nothing": ["offer", "reassigned"]}
+    assert holder.told(question) == told.get(meanwhile, ["offer"])
 
 
 async def test_many_that_are_due_at_once_are_ended_without_a_pause(

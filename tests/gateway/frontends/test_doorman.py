@@ -300,6 +300,42 @@ async def test_of_two_that_say_who_they_are_at_once_the_first_counts(door: Door)
     assert door.world.hub.matching("acme", Audience("everyone")) == ()
 
 
+async def test_who_said_in_time_who_it_is_is_let_in_however_long_that_takes_to_be_seen(
+    door: Door,
+) -> None:
+    slow: Any = Slow()
+    door.doorman._credentials = slow
+    tab = door.tab()
+    tab.say({"type": "connect", "token": key("a"), "frontend_id": "desk"})
+    door.world.clock.pass_time(6)
+    assert (tab.frames(), tab.wire.is_open) == ([], True)
+    # It counts as a stranger until then, who may be displaced.
+    assert door.doorman.strangers == 1
+    slow.waiting[0].set(True)
+    assert only(tab)["type"] == "connect_ack"
+    assert (tab.socket.attached, door.doorman.strangers) == (True, 0)
+
+
+async def test_who_is_not_let_in_has_no_more_time_than_who_says_nothing(door: Door) -> None:
+    slow: Any = Slow()
+    door.doorman._credentials = slow
+    early, late = door.tab(), door.tab()
+    for tab in (early, late):
+        tab.say({"type": "connect", "token": key("a"), "frontend_id": "desk"})
+    door.world.clock.pass_time(1)
+    slow.waiting[0].fail(StoreUnavailableError("Redis cannot be reached."))
+    assert only(early)["code"] == "unavailable"
+    door.world.clock.pass_time(3.9)
+    assert early.close_code() is None
+    door.world.clock.pass_time(0.2)
+    assert early.close_code() == 3000
+    slow.waiting[1].fail(StoreUnavailableError("Redis cannot be reached."))
+    (_, said), (opcode, goodbye) = late.frames()
+    assert b'"unavailable"' in said
+    assert (opcode, goodbye[:2]) == (8, (3000).to_bytes(2, "big"))
+    assert late.socket.principal is NOBODY
+
+
 async def test_nothing_of_a_credential_is_in_any_text(door: Door) -> None:
     said = messages.decode(b'{"type":"connect","token":"canary","frontend_id":"desk"}')
     assert repr(said) == "Connect(frontend_id='desk')"

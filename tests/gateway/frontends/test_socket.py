@@ -19,7 +19,7 @@ from session import MemoryStore, Settlement
 from session.errors import StoreUnavailableError
 from session.model import Audience, Choice, Delivery, Outcome, Presence, Question, State
 from session.store import Store
-from tests.gateway.frontends.world import AGENT, Tab, World, frame, now
+from tests.gateway.frontends.world import AGENT, SlowDrafts, Tab, World, frame, now
 
 
 @pytest.fixture
@@ -349,6 +349,68 @@ async def test_what_is_said_right_behind_connect_is_said_by_who_connects(world: 
         assert world.failures == []
         assert {"accepted", "connected"} <= {each.get("status") for each in tab.heard()}
         nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def slow(world: World) -> SlowDrafts:
+    slow = SlowDrafts(world.store)
+    world.router.store = cast("Store", slow)
+    return slow
+
+
+def test_who_is_saying_who_it_is_is_offered_nothing_before_it_is_acknowledged(
+    world: World, slow: SlowDrafts
+) -> None:
+    """However long the store takes; and once it has gone nothing of it is left."""
+    tab = Tab(world)
+    tab.say({"type": "connect", "frontend_id": "desk"})
+    world.clock.pass_time(0.4)
+    question, outcomes = world.ask(delivery=Delivery.ONE)
+    assert (tab.heard(), tab.socket.attached) == ([], False)
+    slow.asked[0].set([])
+    assert types(tab.heard()) == ["connect_ack", "ask_user"]
+    tab.say({"type": "user_response", "request_id": question.id, "answer": "yes"})
+    assert [outcome.by for outcome in outcomes] == ["desk"]
+    tab.wire.abort()
+    assert world.hub.least_busy("default", Audience()) is None
+    world.ask(delivery=Delivery.ONE)
+    assert (len(world.hub), len(world.clock.timers), world.failures) == (0, 0, [])
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4])
+@pytest.mark.parametrize("was_attached", [False, True])
+def test_whose_connect_comes_to_nothing_is_offered_questions_as_if_it_had_not_said_it(
+    world: World, slow: SlowDrafts, seconds: float, *, was_attached: bool
+) -> None:
+    tab = Tab(world)
+    if was_attached:
+        world.clock.pass_time(0.4)
+        assert tab.socket.attached
+    tab.say({"type": "connect", "frontend_id": "desk"})
+    world.clock.pass_time(seconds)
+    slow.asked[0].fail(ValueError("nobody expected this"))
+    assert [type(failure) for failure in world.failures] == [ValueError]
+    assert not tab.socket.attached
+    world.clock.pass_time(0.4)
+    world.ask()
+    assert types(tab.heard()) == ["ask_user"]
+
+
+def test_who_leaves_while_it_is_being_introduced_is_not_let_in(
+    world: World, slow: SlowDrafts
+) -> None:
+    gone, going = Tab(world), Tab(world)
+    for tab in (gone, going):
+        tab.say({"type": "connect"})
+    gone.wire.abort()
+    going.say({"type": "disconnect"})
+    for promise in slow.asked:
+        promise.set([])
+    assert (len(world.hub), world.failures) == (0, [])
+    # It is still to say goodbye in turn.
+    world.clock.pass_time(5.2)
+    assert going.wire.aborted
+    assert len(world.clock.timers) == 0
 
 
 def test_a_peer_that_does_not_say_goodbye_is_cut_off(world: World) -> None:

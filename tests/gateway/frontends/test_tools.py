@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -15,7 +15,8 @@ from gateway.tool_definitions import Settings
 from gateway.tool_offers import ToolOffers
 from session import MemoryBus, MemoryTools
 from session.model import Audience, Delivery
-from tests.gateway.frontends.world import AGENT, Tab, World, now
+from session.store import Store
+from tests.gateway.frontends.world import AGENT, SlowDrafts, Tab, World, now
 
 TOOL: dict[str, Any] = {"name": "a", "description": "Does it"}
 
@@ -102,6 +103,23 @@ async def test_who_says_connect_again_offers_as_who_they_are_now(shop: Shop) -> 
     tab.say({"type": "connect", "frontend_id": "tab", "user": "bob"})
     await shop.workers.drain()
     assert [each.user for each in now(shop.tools.of("default")).offers] == ["bob"]
+
+
+async def test_what_a_page_offered_goes_with_a_connection_that_says_connect_again(
+    shop: Shop,
+) -> None:
+    """Also when it is lost between two introductions."""
+    slow = SlowDrafts(shop.store)
+    shop.router.store = cast("Store", slow)
+    tab = Tab(shop)
+    shop.clock.pass_time(0.4)
+    await shop.register(tab, TOOL)
+    tab.say({"type": "connect", "frontend_id": "tab"})
+    tab.wire.abort()
+    slow.asked[0].set([])
+    await shop.workers.drain()
+    assert shop.offered() == []
+    assert (tab.socket.tools, len(shop.hub)) == ({}, 0)
 
 
 async def test_what_a_page_offered_goes_with_its_connection(shop: Shop) -> None:

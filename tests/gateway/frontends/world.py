@@ -24,10 +24,11 @@ from gateway.quotas.allowances import Allowances
 from gateway.quotas.roster import Roster
 from gateway.quotas.settings import Quota
 from gateway.router import Router
+from pool.promises import Promise
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
 from session import MemoryBus, MemoryQuotas, MemorySettings, MemoryStore, Quotas
-from session.model import SCOPES, Outcome, Principal, Question
+from session.model import SCOPES, Draft, Outcome, Principal, Question
 from tests.wire import Clock, Wire
 
 AGENT = Principal("default", "agent", scopes=SCOPES)
@@ -78,6 +79,22 @@ class Tab:
             int.from_bytes(payload[:2], "big") for opcode, payload in self.frames() if opcode == 8
         ]
         return codes[-1] if codes else None
+
+
+class SlowDrafts:
+    """The memory store, where what somebody has typed is found when the test says so."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.asked: list[Promise[list[Draft]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def drafts(self, *_: object) -> list[Draft]:
+        promise: Promise[list[Draft]] = Promise()
+        self.asked.append(promise)
+        return await promise
 
 
 class World:
