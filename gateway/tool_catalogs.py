@@ -51,15 +51,15 @@ class PageTool(NamedTuple):
 class Catalog:
     """What the pages of one tenant offer."""
 
-    __slots__ = ("names", "pages", "source", "tools")
+    __slots__ = ("listing", "names", "source", "tools")
 
     def __init__(self, source: Offered, tools: dict[str, PageTool]) -> None:
         self.source = source
         self.tools = tools
         #: What tells this list from another one: who offers a tool does not matter to it.
         self.names = {name: tools[name].described.digest for name in sorted(tools)}
-        #: What the callers' port made of it: its pages, by where each begins.
-        self.pages: dict[tuple[int, str], Any] = {}
+        #: What the callers' port made of it.
+        self.listing: Any = None
 
 
 @final

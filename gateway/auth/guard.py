@@ -171,6 +171,7 @@ class Guard:
         # Whoever left meanwhile would never be heard to leave.
         if request.principal is not NOBODY and responder.is_open:
             self._handler(request, responder)
+            responder.notice_leaving()
 
     def _wrong(self, request: Request, responder: Responder, why: str) -> None:
         """Refuse a credential; who shows many such is told so, and costs others nothing.

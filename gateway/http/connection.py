@@ -44,6 +44,7 @@ class HttpConnection:
         "_proxied",
         "_response",
         "_site",
+        "at_end",
     )
 
     def __init__(self, site: Site, connection: Connection) -> None:
@@ -56,6 +57,8 @@ class HttpConnection:
         self._decoder: ChunkedBody | None = None
         self._response: Response | None = None
         self._active = False
+        #: Whether its peer sends no more.
+        self.at_end = False
         #: Whether its peer is a proxy of ours, who says with each request whose it is.
         self._proxied = site.proxies.trusts(connection.peer)
         self._phase = _NEW
@@ -91,6 +94,7 @@ class HttpConnection:
 
     def eof_received(self) -> bool:
         """Stay open while a response is under way: its peer may only have finished sending."""
+        self.at_end = True
         response = self._response
         return response is not None and not response.leaves_at_end
 

@@ -112,6 +112,13 @@ class Responder(Protocol):
     def upgrade(self, response: bytes, make: Callable[[Connection], ConnectionProtocol]) -> None:
         """Send ``response`` (a 101) and hand the connection over to another protocol."""
 
+    def notice_leaving(self) -> None:
+        """Have a peer that has left already leave now.
+
+        For who has waited for something before it set the two above: until then nobody
+        was told that the peer went away.
+        """
+
     @property
     def is_open(self) -> bool:
         """Whether the peer can still get something."""

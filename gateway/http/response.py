@@ -264,11 +264,23 @@ class Response:
         self._observe(101)
         http.hand_over(make)
 
+    def notice_leaving(self) -> None:
+        """Have a peer that has left already leave now; see `Responder`."""
+        http = self._http
+        if http is None:
+            # Once a response is complete there is nobody to be told.
+            self._tell_left()
+        elif self.leaves_at_end and http.at_end:
+            self._connection.close()
+
     def lost(self) -> None:
         """The connection is gone before the response was complete."""
         self._http = None
         self._let_go()
         self._observe(499)
+        self._tell_left()
+
+    def _tell_left(self) -> None:
         if self.on_disconnect is not None:
             self.on_disconnect()
             self.on_disconnect = None

@@ -21,19 +21,22 @@ class Listeners:
     Args:
         touch: told of each session whose stream was kept alive.
         deserted: told of each session whose last stream has ended.
+        heard_by: told of each that has lost another one, and who opened the one that is
+            told things now.
     """
 
     __slots__ = (
         "_by_session",
         "_conduct",
         "_deserted",
+        "_heard_by",
         "_session_limit",
         "_touch",
         "limit",
         "open",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - made once, by `SessionWatches`
         self,
         conduct: Conduct,
         *,
@@ -41,6 +44,7 @@ class Listeners:
         limit: int,
         touch: Callable[[McpSession], None],
         deserted: Callable[[str], None],
+        heard_by: Callable[[str, Principal], None],
     ) -> None:
         self._conduct = conduct
         self._session_limit = session_limit
@@ -48,6 +52,7 @@ class Listeners:
         self.limit = limit
         self._touch = touch
         self._deserted = deserted
+        self._heard_by = heard_by
         self._by_session: dict[str, list[Listener]] = {}
         #: How many streams there are.
         self.open = 0
@@ -125,6 +130,8 @@ class Listeners:
         streams = self._by_session[session_id]
         streams.remove(listener)
         self.open -= 1
-        if not streams:
+        if streams:
+            self._heard_by(session_id, streams[-1].principal)
+        else:
             del self._by_session[session_id]
             self._deserted(session_id)

@@ -48,9 +48,34 @@ IDEMPOTENCY_KEY: Final = "frontend-router/idempotency_key"
 # Many callers read the first page of a list alone.
 _PAGE_TOOLS: Final = 1_000
 _PAGE_BYTES: Final = 1024 * 1024
-_PAGES_KEPT: Final = 100
 _KEY: Final = 256
 _encode: Final = msgspec.json.Encoder().encode
+
+
+@final
+class _Listing:
+    """The whole list as one tenant's callers are shown it, and the pages of it that are kept.
+
+    Those that begin where the list or one of the others does: all of them together are as
+    long as the list. Callers can make up a cursor for any other place; what begins there is
+    made for them alone.
+    """
+
+    __slots__ = ("changes", "names", "pages")
+
+    def __init__(self, changes: int, names: list[str]) -> None:
+        #: With which of the tools that are declared it was made.
+        self.changes = changes
+        self.names = names
+        #: By where they begin; ``None`` for one that nobody has asked for.
+        self.pages: dict[int, Encoded | None] = {0: None}
+
+    def keep(self, start: int, page: Encoded, end: int) -> None:
+        """Keep a page, if it is one of those that are kept."""
+        if start in self.pages:
+            self.pages[start] = page
+            if end < len(self.names):
+                self.pages.setdefault(end)
 
 
 @final
@@ -96,14 +121,16 @@ class PageTools:
         if SCOPE not in call.principal.scopes:
             return None
         catalog = await self._catalogs.of(call.principal.tenant)
-        after = "" if cursor is None else read_cursor(cursor)
-        key = (self._registry.tools.changes, after)
-        kept = catalog.pages.get(key)
-        if kept is None:
-            if len(catalog.pages) >= _PAGES_KEPT:
-                catalog.pages.clear()
-            kept = catalog.pages[key] = self._make_page(catalog, after)
-        page: Encoded = kept
+        listing: _Listing | None = catalog.listing
+        if listing is None or listing.changes != self._registry.tools.changes:
+            listing = catalog.listing = self._listing(catalog)
+        start = 0
+        if cursor is not None:
+            start = bisect.bisect_right(listing.names, read_cursor(cursor))
+        page = listing.pages.get(start)
+        if page is None:
+            page, end = self._make_page(catalog, listing.names, start)
+            listing.keep(start, page, end)
         return page
 
     async def find(self, call: Call, name: str) -> Tool | None:
@@ -149,10 +176,14 @@ class PageTools:
 
     # -- inside
 
-    def _make_page(self, catalog: Catalog, after: str) -> Encoded:
+    def _listing(self, catalog: Catalog) -> _Listing:
+        tools = self._registry.tools
+        declared = {tool.name for tool in tools}
+        return _Listing(tools.changes, sorted(catalog.names.keys() | declared))
+
+    def _make_page(self, catalog: Catalog, names: list[str], start: int) -> tuple[Encoded, int]:
+        """Return the page that begins with one of the names, and where the next one begins."""
         declared = {tool.name: tool for tool in self._registry.tools}
-        names = sorted(catalog.names.keys() | declared.keys())
-        start = bisect.bisect_right(names, after) if after else 0
         listings: list[bytes] = []
         size = 0
         for name in names[start : start + _PAGE_TOOLS]:
@@ -170,7 +201,7 @@ class PageTools:
             more = b',"nextCursor":' + _encode(make_cursor(names[end - 1]))
         # What one tenant's pages offer is nobody else's, and may be another soon.
         body = b'{"tools":[%b]%b}' % (b",".join(listings), more)
-        return Encoded(body, cacheable=True, private=True)
+        return Encoded(body, cacheable=True, private=True), end
 
     async def _call(
         self, call: Call, tool: PageTool, arguments: dict[str, Any]

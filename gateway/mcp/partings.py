@@ -69,6 +69,9 @@ class Absence:
     def upgrade(self, response: bytes, make: Callable[[Connection], ConnectionProtocol]) -> None:
         """Do nothing, as above."""
 
+    def notice_leaving(self) -> None:
+        """Do nothing: nobody is there who could leave."""
+
     @property
     def is_open(self) -> bool:
         """Whether what is sent is still kept."""

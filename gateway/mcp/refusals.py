@@ -123,12 +123,16 @@ async def guarded(
 ) -> None:
     """Do a step that answers for itself; its sender is answered also when it fails.
 
+    Whoever leaves before the step is done has left what the step began.
+
     ``id_json``: what the request is called, if that is known by now.
     """
     answered = False
     try:
         await job
         answered = True
+        # It may have waited before it listened for that.
+        responder.notice_leaving()
     except StoreUnavailableError as error:
         refuse(responder, unavailable(error), id_json)
         answered = True

@@ -49,7 +49,7 @@ class _Attended:
 
     def __init__(self, session: McpSession, principal: Principal) -> None:
         self.session = session
-        #: Who opened the last stream: its credential says what may be told on it.
+        #: Who opened the stream that is told things: its credential says what may be.
         self.principal = principal
         self.watches = Watches()
         #: To what it has subscribed, and what is not there for this principal.
@@ -57,6 +57,15 @@ class _Attended:
         #: Counts what makes worthless what was read of it.
         self.changes = 0
         self.is_looking = False
+
+    def follow(self, principal: Principal) -> None:
+        """Have the credential of a stream say what may be told; the store is to be read then."""
+        if not _may_alike(self.principal, principal):
+            for uri in self.watches:
+                self.watches.drop(uri)
+        self.changes += 1
+        self.principal = principal
+        self.not_served.clear()
 
 
 @final
@@ -86,6 +95,7 @@ class SessionWatches:
             limit=settings.listeners,
             touch=self._touched,
             deserted=self._deserted,
+            heard_by=self._heard_by,
         )
         self._registry = registry
         self._store = store
@@ -108,7 +118,8 @@ class SessionWatches:
         session = call.session
         assert session is not None
         uri = uri_of(call, self._registry)
-        watching = await watch(self._registry, call.principal, uri, self._teller(session.id, uri))
+        tell = self._teller(session.id, uri, call.principal)
+        watching = await watch(self._registry, call.principal, uri, tell)
         if watching is None:
             raise RpcError(RESOURCE_NOT_FOUND, "Resource not found", {"uri": uri})
         if watching.is_final:
@@ -122,9 +133,14 @@ class SessionWatches:
             attended = self._attended.get(session.id)
             if attended is None or not kept:
                 watching.stop()
-            else:
+            elif _may_alike(attended.principal, call.principal):
                 attended.changes += 1
                 attended.watches.put(uri, watching.stop)
+            else:
+                # What this credential may see is nothing to the one of the stream.
+                watching.stop()
+                attended.not_served.discard(uri)
+                self._look_soon([session.id])
         if not kept:
             raise RpcError(BUSY, f"This session watches {WATCHED} resources.", status=429)
         self._announce(session.id)
@@ -153,8 +169,7 @@ class SessionWatches:
         attended = self._attended.get(session.id)
         if attended is None:
             attended = self._attended[session.id] = _Attended(session, principal)
-        attended.principal = principal
-        attended.not_served.clear()
+        attended.follow(principal)
         self._look_at(attended)
 
     def ended(self, session_id: str) -> None:
@@ -188,6 +203,13 @@ class SessionWatches:
         if attended is not None:
             attended.watches.end()
 
+    def _heard_by(self, session_id: str, principal: Principal) -> None:
+        """Watch as the stream may hear that is told things, now that another one has ended."""
+        attended = self._attended.get(session_id)
+        if attended is not None and not _may_alike(attended.principal, principal):
+            attended.follow(principal)
+            self._look_soon([session_id])
+
     def _touched(self, session: McpSession) -> None:
         """Keep a session alive as its stream was, if there is room for that."""
         with suppress(QueueFullError):
@@ -200,9 +222,16 @@ class SessionWatches:
         if attended is not None:
             await self._look(attended)
 
-    def _teller(self, session_id: str, uri: str) -> Callable[[], None]:
-        listeners, told = self.listeners, updated_bytes(uri)
-        return lambda: listeners.send(session_id, told)
+    def _teller(self, session_id: str, uri: str, principal: Principal) -> Callable[[], None]:
+        """Return what tells a session that a resource of ``principal`` has changed."""
+        told = updated_bytes(uri)
+
+        def tell() -> None:
+            attended = self._attended.get(session_id)
+            if attended is not None and _may_alike(attended.principal, principal):
+                self.listeners.send(session_id, told)
+
+        return tell
 
     def _look_soon(self, session_ids: list[str]) -> None:
         if session_ids and not self._stale:
@@ -268,8 +297,9 @@ class SessionWatches:
     async def _learn(self, attended: _Attended, uri: str) -> None:
         """Watch one more; what may have happened to it unwatched is told at once."""
         session_id, seen = attended.session.id, attended.changes
-        tell = self._teller(session_id, uri)
-        watching = await watch(self._registry, attended.principal, uri, tell)
+        principal = attended.principal
+        tell = self._teller(session_id, uri, principal)
+        watching = await watch(self._registry, principal, uri, tell)
         if watching is None:
             attended.not_served.add(uri)
             return
@@ -284,3 +314,8 @@ class SessionWatches:
             await self._store.end_subscription(session_id, uri)
         else:
             attended.watches.put(uri, watching.stop)
+
+
+def _may_alike(one: Principal, other: Principal) -> bool:
+    """Whether two credentials of a session's subject may see the same."""
+    return one.scopes == other.scopes and one.groups == other.groups

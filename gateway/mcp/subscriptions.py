@@ -9,7 +9,7 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -57,7 +57,7 @@ _TASKS: Final = "taskIds"
 class Subscription:
     """One `subscriptions/listen` that is open."""
 
-    __slots__ = ("_owner", "call", "lists", "watches")
+    __slots__ = ("_early", "_owner", "call", "lists", "watches")
 
     def __init__(self, owner: Subscriptions, call: Call, lists: frozenset[str]) -> None:
         self._owner = owner
@@ -65,21 +65,35 @@ class Subscription:
         #: The notifications of lists that it asked for.
         self.lists = lists
         self.watches = Watches()
+        # What came before the acknowledgement, the latest of each list, resource and task.
+        self._early: dict[str, Callable[[Subscription], None]] | None = {}
 
     @property
     def principal(self) -> Principal:
         """Who listens; see `gateway.recheck.Held`."""
         return self.call.principal
 
+    def acknowledge(self, honoured: dict[str, Any]) -> None:
+        """Say of what it hears; what it was to hear before that comes behind it."""
+        early, self._early = self._early, None
+        self.send("notifications/subscriptions/acknowledged", {"notifications": honoured})
+        for tell in (early or {}).values():
+            tell(self)
+
     def send(self, method: str, params: dict[str, Any]) -> None:
-        """Send a notification that says which subscription it is of."""
+        """Send a notification that says which subscription it is of, once it is acknowledged."""
+        if self._early is not None:
+            self._early[params.get("uri", method)] = lambda me: me.send(method, params)
+            return
         meta = {SUBSCRIPTION_KEY: self.call.id}
         self.call.exchange.notify(notification_bytes(method, {"_meta": meta, **params}))
 
     def send_task(self, task: Task) -> None:
-        """Send what has become of a task; what is large of it is written first."""
+        """Send what has become of a task; what is large of it is written first. As `send`."""
         call = self.call
-        if tasks.is_large(task):
+        if self._early is not None:
+            self._early[_of_task(task.id)] = lambda me: me.send_task(task)
+        elif tasks.is_large(task):
             meta = {SUBSCRIPTION_KEY: call.id}
             call.writer.tell(call, partial(tasks.telling, task, meta))
         else:
@@ -159,7 +173,7 @@ class Subscriptions:
         finally:
             if not kept:
                 self.forget(subscription)
-        subscription.send("notifications/subscriptions/acknowledged", {"notifications": honoured})
+        subscription.acknowledge(honoured)
         call.wait_for(subscription)
         return LATER
 
@@ -208,7 +222,7 @@ class Subscriptions:
         for task_id in wanted:
             stop = await self.tasks.watch(call, task_id, subscription.send_task)
             if stop is not None:
-                subscription.watches.put(f"{_TASKS}:{task_id}", stop)
+                subscription.watches.put(_of_task(task_id), stop)
                 watched.append(task_id)
 
     async def _watch(self, call: Call, subscription: Subscription, uri: str) -> bool:
@@ -278,3 +292,7 @@ class Subscriptions:
             raise RpcError(INVALID_PARAMS, words)
         methods = frozenset(method for member, method in _LISTS.values() if member in honoured)
         return methods, honoured, uris
+
+
+def _of_task(task_id: str) -> str:
+    return f"{_TASKS}:{task_id}"

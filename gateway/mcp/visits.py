@@ -115,15 +115,22 @@ class Visits:
             return
         if resumes:
             await self._resume(session, facts, request, responder)
-            return
+        else:
+            await self._begin(session, request, responder)
+
+    async def _begin(self, session: McpSession, request: Request, responder: Responder) -> None:
+        """Open a stream of a session."""
         held: tuple[Slots, ...] = ()
         if self._quotas is not None:
             held = await quota.listen(self._quotas, request.principal)
+            if not responder.is_open:
+                # Nothing may be told to whoever has left meanwhile.
+                _give_back(held)
+                return
         try:
             self._listeners.listen(session, responder, request.principal, held)
         except RpcError as error:
-            for slots in held:
-                slots.take_back()
+            _give_back(held)
             refuse(responder, error)
             return
         self._watches.attend(session, request.principal)
@@ -159,3 +166,8 @@ class Visits:
             call.cancel()
         self._watches.ended(session.id)
         responder.respond(204)
+
+
+def _give_back(held: tuple[Slots, ...]) -> None:
+    for slots in held:
+        slots.take_back()

@@ -425,3 +425,21 @@ async def test_who_left_meanwhile_is_not_served(port: Port) -> None:
         while port.judge.auth.known(bearer("b").encode()) is None:
             await trio.lowlevel.checkpoint()
     assert port.seen == []
+
+
+async def test_who_sent_no_more_meanwhile_has_left_where_that_is_leaving(port: Port) -> None:
+    left: list[str] = []
+
+    def hold(_request: Request, responder: Any) -> None:
+        responder.on_disconnect = lambda: left.append("left")
+        responder.leaves_at_end = True
+
+    port.guard._handler = hold
+    write_keys(port.judge.keys, "a", "b")
+    port.judge.now += 10
+    said = port.send(authorization=bearer("b"))
+    said.at_end = True
+    with trio.fail_after(30):
+        while said.on_disconnect is None:
+            await trio.lowlevel.checkpoint()
+    assert left == ["left"]

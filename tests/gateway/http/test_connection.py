@@ -277,6 +277,46 @@ def test_on_disconnect_is_not_called_after_a_complete_response(peer: Peer) -> No
     assert left == []
 
 
+def test_who_left_before_anybody_listened_for_it_is_noticed_once(peer: Peer) -> None:
+    left: list[str] = []
+    peer.send(GET)
+    responder = peer.responders[0]
+    peer.wire.abort()
+    responder.on_disconnect = lambda: left.append("left")
+    assert left == []
+    responder.notice_leaving()
+    responder.notice_leaving()
+    assert left == ["left"]
+
+
+def test_who_sends_no_more_is_noticed_where_that_is_leaving(peer: Peer) -> None:
+    peer.send(GET)
+    responder = peer.responders[0]
+    responder.leaves_at_end = True
+    responder.notice_leaving()
+    assert peer.wire.is_open
+    responder.leaves_at_end = False
+    assert peer.http.eof_received()
+    responder.notice_leaving()
+    assert peer.wire.is_open
+    responder.leaves_at_end = True
+    responder.notice_leaving()
+    assert peer.wire.closing
+
+
+def test_nobody_leaves_a_response_that_is_complete(peer: Peer) -> None:
+    left: list[str] = []
+    peer.send(GET)
+    assert peer.http.eof_received()
+    responder = peer.responders[0]
+    responder.on_disconnect = lambda: left.append("left")
+    responder.leaves_at_end = True
+    responder.respond(200)
+    responder.notice_leaving()
+    assert left == []
+    assert peer.wire.is_open
+
+
 def test_a_half_closed_peer_gets_its_answer_unless_that_counts_as_leaving(peer: Peer) -> None:
     peer.send(GET)
     assert peer.http.eof_received()

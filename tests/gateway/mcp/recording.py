@@ -32,6 +32,7 @@ from gateway.quotas.roster import Roster
 from gateway.quotas.settings import Quota
 from gateway.router import Router
 from gateway.signing import SigningKeys
+from pool.promises import Promise
 from pool.timers import Timers
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers, to_worker
@@ -56,6 +57,8 @@ class Recorder:
     def __init__(self) -> None:
         self.on_disconnect: Callable[[], None] | None = None
         self.leaves_at_end = False
+        #: Whether the peer sends no more.
+        self.at_end = False
         self.status = 0
         self.content_type = b""
         self.headers: dict[str, str] = {}
@@ -101,6 +104,10 @@ class Recorder:
         self.lost = True
         if self.on_disconnect is not None and not self.complete:
             self.on_disconnect()
+
+    def notice_leaving(self) -> None:
+        if self.lost or (self.at_end and self.leaves_at_end):
+            self.disconnect()
 
     @property
     def json(self) -> Any:
@@ -157,6 +164,30 @@ class Remote:
             return await method(*arguments, **named)
 
         return step
+
+
+class Held:
+    """A method of somebody's that waits until the test lets it go on."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._waiting: list[Promise[None]] = []
+        self._waits = True
+        method = getattr(owner, name)
+
+        async def held(*arguments: Any, **named: Any) -> Any:
+            if self._waits:
+                told: Promise[None] = Promise()
+                self._waiting.append(told)
+                await told
+            return await method(*arguments, **named)
+
+        setattr(owner, name, held)
+
+    def go_on(self) -> None:
+        """Let the one that waits go on, and wait no more."""
+        self._waits = False
+        (told,) = self._waiting
+        told.set(None)
 
 
 class Screen:

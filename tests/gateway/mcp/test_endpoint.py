@@ -17,11 +17,12 @@ from gateway.mcp.call import LATER, Call, Later
 from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ReadResult, ToolResult, text
+from gateway.quotas.settings import Quota
 from pool.workers import Settings as WorkerSettings
 from session import MemorySettings
 from session.errors import NoReplyError, StoreUnavailableError
 from session.model import SCOPES, Principal
-from tests.gateway.mcp.recording import ANN, BOTH, META, MODERN, Port, Screen, ask, request
+from tests.gateway.mcp.recording import ANN, BOTH, META, MODERN, Held, Port, Screen, ask, request
 
 HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
 
@@ -612,6 +613,41 @@ async def test_a_caller_that_leaves_while_its_question_is_stored_takes_it_back()
         assert port.store.statistics().pending == 0
         assert port.is_idle()
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_modern_caller_that_leaves_while_its_quota_is_asked_for_takes_its_question_back(
+    *, at_end: bool
+) -> None:
+    port = Port(quotas=Quota({"bytes_per_minute": 1_000_000}, {}))
+    assert port.quotas is not None
+    screen = port.attach(Screen())
+    held = Held(port.quotas._store, "take")
+    response = port.modern("tools/call", ask())
+    if at_end:
+        response.at_end = True
+    else:
+        response.disconnect()
+    held.go_on()
+    assert screen.withdrawn == [(question.id, "cancelled") for question in screen.asked]
+    assert port.store.statistics().pending == 0
+    assert port.is_idle()
+
+
+def test_a_caller_that_leaves_while_the_session_of_its_batch_is_found_has_left() -> None:
+    port = Port(shared=True)
+    screen = port.attach(Screen())
+    session = port.initialize("2025-03-26")
+    held = Held(port.shared, "find_session")
+    response = port.post([request("tools/call", ask())], mcp_session_id=session)
+    response.disconnect()
+    held.go_on()
+    # It has no stream to come back for, but its question stays.
+    assert (len(screen.asked), screen.withdrawn) == (1, [])
+    assert port.calls[-1] == ("tools/call", "ask_user", "left")
+    port.pass_time(1)
+    assert port.endpoint.statistics().active == 0
+    assert port.endpoint.statistics().beating == 0
 
 
 async def _answer(port: Port, screen: Screen, question_id: str) -> None:

@@ -12,12 +12,15 @@ from gateway.mcp.jsonrpc import RpcError
 from gateway.mcp.listeners import Listeners
 from gateway.mcp.pacing import Pace
 from pool.timers import Timers
-from session.model import NOBODY, McpSession
+from session.model import NOBODY, McpSession, Principal
 from tests.gateway.mcp.recording import Recorder
 
 
 def _listeners(
-    session_limit: int, limit: int, deserted: Callable[[str], None] = lambda _session_id: None
+    session_limit: int,
+    limit: int,
+    deserted: Callable[[str], None] = lambda _session_id: None,
+    heard_by: Callable[[str, Principal], None] = lambda _session_id, _principal: None,
 ) -> tuple[Listeners, Pace[Beating]]:
     timers: Timers[Callable[[], None]] = Timers(0.0)
     patience: Pace[Exchange] = Pace(timers, 0.1, Exchange.impatient)
@@ -30,6 +33,7 @@ def _listeners(
         limit=limit,
         touch=touched.append,
         deserted=deserted,
+        heard_by=heard_by,
     )
     return listeners, keep_alive
 
@@ -76,6 +80,19 @@ def test_who_listens_no_more_is_told_with_the_last_stream_only() -> None:
     assert (deserted, listeners.has("a")) == ([], True)
     second.disconnect()
     assert (deserted, listeners.has("a")) == (["a"], False)
+
+
+def test_who_hears_instead_of_one_that_ended_is_told() -> None:
+    heard: list[tuple[str, str]] = []
+    listeners, _ = _listeners(
+        3, 10, heard_by=lambda session_id, principal: heard.append((session_id, principal.subject))
+    )
+    recorders = [Recorder() for _ in range(3)]
+    for number, recorder in enumerate(recorders):
+        listeners.listen(_session("a"), recorder, Principal("t", f"s{number}"))
+    for at in (2, 0, 1):
+        recorders[at].disconnect()
+    assert heard == [("a", "s1"), ("a", "s1")]
 
 
 def test_a_listener_is_sent_what_nobody_asked_for_until_it_ends() -> None:

@@ -10,6 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from gateway.mcp.page_tools import PageTools, register
+from gateway.mcp.registry import make_cursor
 from gateway.mcp.results import text as result
 from gateway.offers import Settings as OfferSettings
 from gateway.quotas.settings import Quota
@@ -127,6 +128,34 @@ def test_a_page_of_the_list_has_so_many_bytes() -> None:
     response = shop.port.modern("tools/list")
     assert len(response.body) < 1_200_000
     assert "nextCursor" in response.json["result"]
+
+
+def test_only_pages_that_begin_where_another_ends_are_kept() -> None:
+    """Cursors can be made up: each place where a page could begin would be kept."""
+    shop = Shop()
+    own = [tool.name for tool in shop.port.registry.tools]
+    big = [{**LOOK, "name": f"t{n:03}", "description": "x" * 90_000} for n in range(30)]
+    shop.page("web-1", *big)
+    names = sorted([*own, *(f"shop.t{n:03}" for n in range(30))])
+
+    def make_up() -> None:
+        for after in [*names, "a", "shop.t0005", "zzz"]:
+            found = listed(shop.port.modern("tools/list", {"cursor": make_cursor(after)}))
+            assert found == [name for name in names if name > after][: len(found)]
+
+    make_up()
+    whole: list[str] = []
+    pages = 0
+    params: dict[str, Any] = {}
+    while pages == 0 or params:
+        result = shop.port.modern("tools/list", params).json["result"]
+        whole += [tool["name"] for tool in result["tools"]]
+        pages += 1
+        params = {"cursor": result["nextCursor"]} if "nextCursor" in result else {}
+    assert whole == names
+    make_up()
+    kept = _now(shop.catalogs.of("acme")).listing.pages
+    assert len(kept) == pages == 3
 
 
 def test_a_cursor_of_somebody_elses_is_refused() -> None:

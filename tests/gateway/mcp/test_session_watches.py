@@ -15,7 +15,7 @@ from pool.promises import Promise
 from pool.workers import Settings as WorkerSettings
 from pool.workers import to_worker
 from session.model import SCOPES, Principal
-from tests.gateway.mcp.recording import Port, Recorder, Screen, ask
+from tests.gateway.mcp.recording import Held, Port, Recorder, Screen, ask
 
 UPDATED = "notifications/resources/updated"
 KEEP_ALIVE = 15
@@ -213,6 +213,83 @@ def test_a_stream_hears_only_what_its_own_credential_may_see(port: Port, things:
     port.principal = Principal("acme", "ann", scopes=SCOPES)
     port.listen(session)
     assert things.uris == ["test://listed/1"]
+
+
+def test_what_another_credential_subscribes_to_is_told_as_far_as_the_stream_may_hear(
+    port: Port, things: Things
+) -> None:
+    session = port.initialize()
+    port.principal = Principal("acme", "ann", scopes=frozenset({"ask"}))
+    stream = port.listen(session)
+    port.principal = Principal("acme", "ann", scopes=SCOPES)
+    for uri in ("test://listed/1", "test://mine/1"):
+        assert subscribe(port, session, uri)["result"] == {}
+    for seconds in (0.2, 2 * KEEP_ALIVE):
+        port.pass_time(seconds)
+        assert things.uris == ["test://mine/1"]
+    things.change("test://mine/1")
+    assert told(stream) == ["test://mine/1"]
+
+
+def test_nothing_more_is_told_while_what_another_credential_subscribes_to_is_stored() -> None:
+    things = Things()
+    port = Port(declare=things.declare, shared=True)
+    session = port.initialize()
+    held = Held(port.shared, "save_subscription")
+    wide = port.principal
+    port.principal = Principal("acme", "ann", scopes=frozenset({"ask"}))
+    stream = port.listen(session)
+    port.principal = wide
+    port.in_session(session, "resources/subscribe", {"uri": "test://listed/1"})
+    things.change("test://listed/1")
+    assert told(stream) == []
+    held.go_on()
+    assert things.uris == []
+
+
+def test_what_was_not_there_is_looked_for_when_another_credential_subscribes_to_it(
+    port: Port, things: Things
+) -> None:
+    session = port.initialize()
+    subscribe(port, session, "test://mine/1")
+    things.gone.add("test://mine/1")
+    port.principal = Principal("acme", "ann", scopes=frozenset({"ask"}))
+    port.listen(session)
+    things.gone.clear()
+    port.principal = Principal("acme", "ann", scopes=SCOPES)
+    subscribe(port, session, "test://mine/1")
+    port.pass_time(0.2)
+    assert things.uris == ["test://mine/1"]
+
+
+def test_of_several_streams_the_one_that_is_told_says_what_may_be(
+    port: Port, things: Things
+) -> None:
+    session = port.initialize()
+    wide = port.principal
+    subscribe(port, session, "test://listed/1")
+    subscribe(port, session, "test://mine/1")
+    streams: list[Recorder] = []
+    narrow = Principal("acme", "ann", scopes=frozenset({"ask"}))
+    for principal in (narrow, wide, narrow, wide):
+        port.principal = principal
+        streams.append(port.listen(session))
+        assert ("test://listed/1" in things.uris) == (principal is wide)
+    while streams:
+        assert ("test://listed/1" in things.uris) == (len(streams) % 2 == 0)
+        streams.pop().disconnect()
+        port.pass_time(0.2)
+    assert things.uris == []
+
+
+def test_another_credential_that_may_as_much_changes_nothing(port: Port, things: Things) -> None:
+    session = port.initialize()
+    stream = port.listen(session)
+    port.principal = Principal("acme", "ann", scopes=SCOPES, credential="another")
+    subscribe(port, session, "test://mine/1")
+    assert (things.uris, things.looks) == (["test://mine/1"], 1)
+    port.listen(session).disconnect()
+    assert (told(stream), things.uris, things.looks) == ([], ["test://mine/1"], 1)
 
 
 def test_what_is_gone_is_not_looked_for_each_time_that_the_stream_is_kept_alive(

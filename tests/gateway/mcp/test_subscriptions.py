@@ -12,8 +12,9 @@ from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ReadResult, ToolResult, text
 from gateway.mcp.watching import Watching
+from gateway.quotas.settings import Quota
 from session.model import Principal
-from tests.gateway.mcp.recording import META, Port, Recorder
+from tests.gateway.mcp.recording import META, Held, Port, Recorder
 
 ALL = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
 ID = "io.modelcontextprotocol/subscriptionId"
@@ -31,6 +32,9 @@ class _Things:
         registry.template("test://mine/{id}", "mine", self._read, watch=self._watch)
         registry.prompt("say", self._make, description="d")
 
+    async def look(self) -> None:
+        """Find out what may be watched, which may take its time."""
+
     async def _read(self, *_what: object) -> ReadResult:
         return ReadResult(())
 
@@ -43,6 +47,7 @@ class _Things:
         if values["id"] == "foreign":
             return None
         self.watched.append(changed)
+        await self.look()
         return Watching(lambda: self.watched.remove(changed))
 
 
@@ -96,6 +101,49 @@ def test_a_listener_is_acknowledged_first_and_hears_what_it_asked_for(port: Port
     port.registry.prompts.remove("say")
     port.pass_time(0.2)
     assert _methods(prompts)[1:] == ["notifications/prompts/list_changed"]
+
+
+def test_what_changes_before_the_acknowledgement_is_told_once_and_behind_it(
+    things: _Things,
+) -> None:
+    port = Port(quotas=Quota({"streams": 1}, {}), declare=things.declare)
+    assert port.quotas is not None
+    quota, watch = Held(port.quotas._store, "lease"), Held(things, "look")
+    uris = ["test://one", "test://mine/1"]
+    listener = _listen(port, {"toolsListChanged": True, "resourceSubscriptions": uris})
+    port.registry.tool("new", _tool, description="d")
+    port.registry.prompts.remove("say")
+    port.pass_time(0.2)
+    assert listener.messages == []
+    quota.go_on()
+    for _ in range(2):
+        _subs(port).updated("test://one")
+        things.watched[0]()
+        port.registry.tools.remove("new")
+        port.pass_time(0.2)
+    assert listener.messages == []
+    watch.go_on()
+    assert [(each["method"], each["params"].get("uri")) for each in listener.messages] == [
+        ("notifications/subscriptions/acknowledged", None),
+        ("notifications/tools/list_changed", None),
+        ("notifications/resources/updated", "test://one"),
+        ("notifications/resources/updated", "test://mine/1"),
+    ]
+    _subs(port).updated("test://one")
+    assert len(listener.messages) == 5
+
+
+def test_who_may_not_listen_is_refused_whatever_changes_until_then(things: _Things) -> None:
+    port = Port(Settings(json_seconds=9), quotas=Quota({"streams": 1}, {}), declare=things.declare)
+    assert port.quotas is not None
+    assert _listen(port, ALL).messages
+    held = Held(port.quotas._store, "lease")
+    refused = _listen(port, ALL)
+    port.registry.tool("new", _tool, description="d")
+    port.pass_time(0.2)
+    held.go_on()
+    assert (refused.status, refused.json["error"]["data"]["quota"]) == (429, "streams")
+    assert len(_subs(port)) == 1
 
 
 def test_resources_and_templates_are_one_list_to_those_who_listen(

@@ -16,7 +16,7 @@ from gateway.mcp.results import text
 from gateway.mcp.rounds import elicitation
 from gateway.mcp.tasks import Task
 from session.model import SCOPES, Principal
-from tests.gateway.mcp.recording import META, Port, Recorder
+from tests.gateway.mcp.recording import META, Held, Port, Recorder
 
 CAPABLE = {**META, "io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
 ASKED = elicitation("Sure?", {"ok": {"type": "boolean"}})
@@ -37,6 +37,9 @@ class _Desk:
     def _is_its(self, call: Call, task_id: str) -> bool:
         return task_id == self.task.id and call.principal.subject == "ann"
 
+    async def look(self) -> None:
+        """Find out how the task is, which may take its time."""
+
     async def find(self, call: Call, task_id: str) -> Task | None:
         return self.task if self._is_its(call, task_id) else None
 
@@ -56,6 +59,7 @@ class _Desk:
         if not self._is_its(call, task_id):
             return None
         self.watching.append(changed)
+        await self.look()
         return lambda: self.watching.remove(changed)
 
 
@@ -211,6 +215,22 @@ def test_changes_of_tasks_are_told_whole_to_who_listens(port: Port, desk: _Desk)
     assert told["params"]["result"]["content"][0]["text"] == "done"
     listener.disconnect()
     assert desk.watching == []
+
+
+def test_what_becomes_of_a_task_before_the_acknowledgement_is_told_behind_it(
+    port: Port, desk: _Desk
+) -> None:
+    held = Held(desk, "look")
+    params = {"_meta": CAPABLE, "notifications": {"taskIds": ["t-1", "t-2"]}}
+    listener = port.modern("subscriptions/listen", params)
+    (changed,) = desk.watching
+    changed(desk.task)
+    changed(desk.task._replace(status=tasks.COMPLETED, result=text("done")))
+    assert listener.messages == []
+    held.go_on()
+    acknowledged, told = listener.messages
+    assert acknowledged["params"]["notifications"] == {"taskIds": ["t-1"]}
+    assert (told["params"]["taskId"], told["params"]["status"]) == ("t-1", "completed")
 
 
 def test_who_does_not_declare_tasks_is_not_told_of_them(port: Port, desk: _Desk) -> None:

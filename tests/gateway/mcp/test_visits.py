@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gateway.mcp.call import Call
 from gateway.mcp.results import ToolResult, text
-from tests.gateway.mcp.recording import Port, request
+from gateway.quotas.settings import Quota
+from tests.gateway.mcp.recording import Held, Port, Recorder, request
 
 
 async def _roots(call: Call, _arguments: dict[str, Any]) -> ToolResult:
@@ -46,3 +48,46 @@ def test_an_unknown_session_is_not_found(port: Port, method: str) -> None:
 def test_a_response_needs_a_session(port: Port) -> None:
     reply = port.post({"jsonrpc": "2.0", "id": 1, "result": {}})
     assert (reply.status, reply.json["error"]["code"]) == (400, -32600)
+
+
+def _gone(stream: Recorder) -> None:
+    stream.disconnect()
+
+
+def _at_end(stream: Recorder) -> None:
+    stream.at_end = True
+
+
+@pytest.mark.parametrize("leave", [_gone, _at_end])
+def test_who_leaves_while_its_quota_is_asked_for_listens_to_nothing(
+    leave: Callable[[Recorder], None],
+) -> None:
+    port = Port(quotas=Quota({"streams": 2}, {}))
+    assert port.quotas is not None
+    session = port.initialize()
+    held = Held(port.quotas._store, "lease")
+    stream = port.listen(session)
+    leave(stream)
+    held.go_on()
+    assert port.endpoint.statistics().listeners == 0
+    assert [own.slots["streams"].used for own in port.quotas.roster.holdings()] == [0]
+    assert port.is_idle()
+    assert port.failures == []
+
+
+def test_what_is_told_is_not_told_to_a_stream_whose_caller_has_left() -> None:
+    port = Port(quotas=Quota({"streams": 9}, {}))
+    assert port.quotas is not None
+    session = port.initialize()
+    held = Held(port.quotas._store, "lease")
+    streams = [port.listen(session)]
+    held.go_on()
+    (own,) = port.quotas.roster.holdings()
+    own.slots["streams"].grant(1)
+    held = Held(port.quotas._store, "lease")
+    streams.append(port.listen(session))
+    streams[1].at_end = True
+    held.go_on()
+    port.registry.tool("new", _roots, description="d")
+    port.pass_time(0.2)
+    assert [each["method"] for each in streams[0].messages] == ["notifications/tools/list_changed"]
