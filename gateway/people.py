@@ -31,6 +31,7 @@ class People:
         "_audit",
         "_bus",
         "_clock",
+        "_connected",
         "_hub",
         "_ids",
         "_instance",
@@ -57,6 +58,8 @@ class People:
         self._ids = ids
         self._clock = clock
         self._instance = instance
+        # Those of here, by what the store knows them by.
+        self._connected: dict[tuple[str, str], Recipient] = {}
         #: Who wants to hear that people came or went.
         self.news = PresenceNews(bus.presence if store.shared else None)
         #: Those of here that the store may not know of, and those that have gone and that it
@@ -67,6 +70,14 @@ class People:
     def forgotten(self) -> None:
         """All of here have to be said anew."""
         self.unsaid.update(dict.fromkeys(cast("Iterable[Recipient]", self._hub)))
+
+    def enter(self, recipient: Recipient) -> None:
+        """Know that a frontend is attached; the store is told by `arrive`."""
+        self._connected[_key(recipient.presence)] = recipient
+
+    def leave(self, recipient: Recipient) -> None:
+        """Know that a frontend is attached no longer; the store is told by `say_goodbye`."""
+        self._connected.pop(_key(recipient.presence), None)
 
     async def arrive(self, recipient: Recipient) -> None:
         """Say that a frontend has come, and tell those who want to know.
@@ -89,12 +100,20 @@ class People:
             self.unsaid[recipient] = None
 
     async def say_goodbye(self, presence: Presence) -> None:
-        """Say that a frontend has gone; later, if the store is away."""
+        """Say that a frontend has gone, unless it is here again; later, if the store is away."""
+        key = _key(presence)
+        if key in self._connected:
+            # As who it is now it is in the store in place of this, or will be.
+            return
         try:
             await self._store.leave(presence)
             self.news.changed(presence.tenant)
         except StoreUnavailableError:
             self.goodbyes.append(presence)
+        again = self._connected.get(key)
+        if again is not None:
+            # It has come since, and that may have been said before this was done.
+            self.unsaid[again] = None
 
     async def notify(self, principal: Principal, notification: Notification) -> int:
         """Tell people something, at every instance; return how many frontends they have."""
@@ -145,3 +164,8 @@ class People:
     async def frontends(self, principal: Principal) -> Sequence[Presence]:
         """Return the frontends of the caller's tenant, at every instance."""
         return await self._store.present(principal.tenant)
+
+
+def _key(presence: Presence) -> tuple[str, str]:
+    """Return by what the store knows a frontend: one of each connection."""
+    return presence.tenant, presence.connection_id

@@ -175,6 +175,7 @@ class Router:
     async def attach(self, recipient: Recipient) -> None:
         """A frontend is there: it is offered what waits for it, oldest first."""
         self.hub.attach(recipient)
+        self.people.enter(recipient)
         recipient.attached = True
         await self.catch_up(recipient)
 
@@ -259,6 +260,7 @@ class Router:
         self.behind.pop(recipient, None)
         had = self.dispatch.take_all(recipient)
         self.hub.detach(recipient)
+        self.people.leave(recipient)
         then()
         # Everything is shown to the next before the store is told anything: that may take
         # its time, in which some of this ends, and nobody would take it back again.

@@ -90,6 +90,8 @@ class ToolOffers:
         self._quotas = quotas
         self._definitions = _Definitions()
         self._offers: dict[Recipient, ToolOffer] = {}
+        # Who makes them, by what the store knows them by.
+        self._makers: dict[tuple[str, str], Recipient] = {}
         self._used: dict[Recipient, list[Slots]] = {}
         #: How many tools are offered here.
         self.tools = 0
@@ -148,7 +150,7 @@ class ToolOffers:
         """Say what a frontend offers that is somebody else now, or is called otherwise."""
         offer = self._offers.get(recipient)
         if offer is not None:
-            self._offers[recipient] = self._offer_of(recipient, offer.tools, offer.offered_at)
+            self._keep(recipient, self._offer_of(recipient, offer.tools, offer.offered_at))
             await self.say(recipient)
 
     async def say(self, recipient: Recipient) -> None:
@@ -180,12 +182,20 @@ class ToolOffers:
             await self.say_goodbye(offer)
 
     async def say_goodbye(self, offer: ToolOffer) -> None:
-        """Say that a frontend offers nothing; later, if the store is away."""
+        """Say that a frontend offers nothing, unless it does again; later, if the store is away."""
+        key = _key(offer)
+        if key in self._makers:
+            # What it offers now is in the store in place of this, or will be.
+            return
+        changed = False
         try:
             changed = await self._store.withdraw(offer)
         except StoreUnavailableError:
             self.goodbyes.append(offer)
-            return
+        again = self._makers.get(key)
+        if again is not None:
+            # It offers something since, and that may have been said before this was done.
+            self.unsaid[again] = None
         if changed:
             self._changed(offer.tenant)
 
@@ -253,7 +263,14 @@ class ToolOffers:
             recipient.tools = tools
             self.tools += len(tools)
             since = self._clock() if before is None else before.offered_at
-            self._offers[recipient] = self._offer_of(recipient, tools, since)
+            self._keep(recipient, self._offer_of(recipient, tools, since))
+
+    def _keep(self, recipient: Recipient, offer: ToolOffer) -> None:
+        before = self._offers.get(recipient)
+        if before is not None:
+            del self._makers[_key(before)]
+        self._offers[recipient] = offer
+        self._makers[_key(offer)] = recipient
 
     def _offer_of(self, recipient: Recipient, tools: dict[str, str], since: float) -> ToolOffer:
         presence = recipient.presence
@@ -272,10 +289,16 @@ class ToolOffers:
         self.unsaid.pop(recipient, None)
         recipient.tools = _NOTHING
         if offer is not None:
+            del self._makers[_key(offer)]
             self.tools -= len(offer.tools)
             for digest in offer.tools.values():
                 self._definitions.drop(digest)
         return offer
+
+
+def _key(offer: ToolOffer) -> tuple[str, str]:
+    """Return by what the store knows an offer: one of each connection."""
+    return offer.tenant, offer.connection_id
 
 
 def _give_back(used: list[Slots], count: int) -> None:

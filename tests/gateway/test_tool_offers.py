@@ -313,3 +313,64 @@ async def test_an_offer_that_arrives_after_its_page_has_gone_is_taken_back() -> 
     world.offers._store = Slow()
     await world.offers.put(tab, tools("a"))
     assert (await world.offers._store.of("acme")).offers == ()
+
+
+async def make_up(world: World) -> None:
+    """Say what could not be said before, as the sweep does."""
+    said, gone = world.offers.due(10)
+    for recipient in said:
+        await world.offers.say(recipient)
+    for offer in gone:
+        await world.offers.say_goodbye(offer)
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_goodbye_that_comes_late_takes_nothing_from_who_offers_something_again(
+    *, is_back: bool
+) -> None:
+    world = World()
+    tab, other = world.tab("1"), world.tab("2")
+    for each in (tab, other):
+        await world.offers.put(each, tools("a"))
+    world.store.is_away = True
+    for each in (tab, other):
+        await world.offers.put(each, [])
+    world.store.is_away = not is_back
+    await world.offers.put(tab, tools("b"))
+    world.store.is_away = False
+    await make_up(world)
+    assert await world.offered() == {"1": ["shop.b"]}
+    assert world.offers.due(10) == ([], [])
+    await world.offers.take(tab)
+    assert await world.offered() == {}
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_what_is_offered_again_while_the_store_hears_a_goodbye_is_said_anew(
+    nursery: trio.Nursery, *, is_heard: bool
+) -> None:
+    """The goodbye may reach the store last, and its reply may be lost."""
+    world = World()
+    tab = world.tab()
+    await world.offers.put(tab, tools("a"))
+    may_go = trio.Event()
+
+    class Slow(Away):
+        async def withdraw(self, offer: ToolOffer) -> bool:
+            await may_go.wait()
+            changed = await super().withdraw(offer)
+            if not is_heard:
+                raise StoreUnavailableError("no reply")
+            return changed
+
+    slow = Slow()
+    slow.tools = world.store.tools
+    world.offers._store = slow
+    nursery.start_soon(world.offers.put, tab, [])
+    await trio.testing.wait_all_tasks_blocked()
+    await world.offers.put(tab, tools("b"))
+    may_go.set()
+    await trio.testing.wait_all_tasks_blocked()
+    await make_up(world)
+    assert await world.offered() == {"tab": ["shop.b"]}
+    assert world.offers.due(10) == ([], [])
