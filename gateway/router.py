@@ -42,7 +42,7 @@ from gateway.offers import (
 from gateway.people import People
 from gateway.releases import Releases
 from gateway.withdrawals import Withdrawals
-from pool.workers import to_worker
+from pool.workers import QueueFullError, to_worker
 from session import Bus, Found, Listed, Settlement, Store
 from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import Delivery, Outcome, Principal, Question, State
@@ -180,17 +180,20 @@ class Router:
         await self.catch_up(recipient)
 
     async def catch_up(self, recipient: Recipient) -> None:
-        """Say that a frontend is here, and show it what waits; later, if the store is away."""
+        """Say that a frontend is here, and show it what waits; later, if that cannot be now."""
         try:
             await self.people.arrive(recipient)
             await self._show_inbox(recipient)
-        except StoreUnavailableError:
+        except (StoreUnavailableError, QueueFullError, GeneratorExit) as error:
             if recipient.attached:
                 self.behind[recipient] = None
+            if isinstance(error, GeneratorExit):
+                # Without a worker for what was not parked yet, this ends here.
+                raise
 
     async def _show_inbox(self, recipient: Recipient) -> None:
         waiting = await self.store.inbox(recipient.tenant)
-        if len(waiting) > _OFFERS_PER_STEP:
+        if len(waiting) >= _OFFERS_PER_STEP:
             await to_worker()
         for count, listed in enumerate(waiting, 1):
             if count % _OFFERS_PER_STEP == 0:

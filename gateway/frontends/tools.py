@@ -23,7 +23,7 @@ from gateway.tool_definitions import (
     definition_of,
 )
 from gateway.tool_offers import ToolOffers, TooManyToolsError
-from pool.workers import to_worker
+from pool.workers import QueueFullError, to_worker
 from session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ async def _offer(socket: FrontendSocket, offers: ToolOffers, message: wire.Regis
         socket.complain("invalid_tools", str(error))
     except TooManyToolsError as full:
         socket.complain("busy", f"No tools are taken now: {full}.", retryable=True)
+    except QueueFullError:
+        socket.complain("busy", "The gateway is busy; send this again.", retryable=True)
     except OverQuotaError as over:
         quota.complain(socket, over)
     except StoreUnavailableError as away:

@@ -8,6 +8,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.offers import Ask, Settings
+from gateway.upkeep import Upkeep
+from pool.promises import Promise
+from pool.workers import QueueFullError, Workers, to_worker
+from pool.workers import Settings as WorkerSettings
 from session import Admission, Found
 from session.errors import TooManyPendingError
 from session.model import (
@@ -432,3 +436,62 @@ async def test_everything_returns_to_baseline(world: World) -> None:
     assert len(world.hub) == 0
     assert world.store.statistics().frontends == 0
     assert json.dumps(statistics.outcomes)
+
+
+@pytest.mark.parametrize("is_parked", [True, False])
+async def test_who_finds_no_worker_is_shown_what_waits_once_there_is_one(
+    nursery: trio.Nursery, autojump_clock: MockClock, *, is_parked: bool
+) -> None:
+    """A job that the store kept waiting is told so where it goes on, any other ends there."""
+    world = World(shared=True)
+    asked = [(await world.ask(str(number)))[0] for number in range(501)]
+    failures: list[Exception] = []
+    workers = crowded(failures)
+    tab = Tab("late")
+    if is_parked:
+        inbox = world.store.inbox
+        read: Promise[None] = Promise()
+
+        async def read_slowly(tenant: str) -> object:
+            await read
+            return await inbox(tenant)
+
+        world.served.inbox = read_slowly
+        workers.start("acme", world.router.attach(tab))
+        read.set(None)
+    else:
+        with pytest.raises(QueueFullError):
+            workers.start("acme", world.router.attach(tab))
+    assert (failures, tab.log, list(world.router.behind)) == ([], [], [tab])
+    world.upkeep = Upkeep(world.router, workers)
+    await nursery.start(workers.run)
+    await nursery.start(world.upkeep.run)
+    await trio.sleep(1)
+    assert tab.log == [("offer", question.id) for question in asked]
+    assert (failures, world.router.behind) == ([], {})
+    nursery.cancel_scope.cancel()
+
+
+def crowded(failures: list[Exception]) -> Workers:
+    """Return workers that have no room for what has to wait, until they run."""
+    workers = Workers(
+        WorkerSettings(queue=1, queue_per_lane=1),
+        on_failure=lambda _lane, error: failures.append(error),
+    )
+    workers.start("other", to_worker())
+    return workers
+
+
+async def test_an_inbox_of_a_whole_slice_is_shown_to_its_end(nursery: trio.Nursery) -> None:
+    """Others have their turn at its end, too, for which it takes a worker."""
+    world = World()
+    asked = [(await world.ask(str(number)))[0] for number in range(500)]
+    failures: list[Exception] = []
+    workers = Workers(WorkerSettings(), on_failure=lambda _lane, error: failures.append(error))
+    tab = Tab("late")
+    workers.start("acme", world.router.attach(tab))
+    await nursery.start(workers.run)
+    await workers.drain()
+    assert failures == []
+    assert tab.log == [("offer", question.id) for question in asked]
+    nursery.cancel_scope.cancel()

@@ -13,6 +13,8 @@ from gateway.quotas.settings import Quota
 from gateway.tool_calls import ToolCalls
 from gateway.tool_definitions import Settings
 from gateway.tool_offers import ToolOffers
+from pool.workers import Settings as WorkerSettings
+from pool.workers import to_worker
 from session import MemoryBus, MemoryTools
 from session.model import Audience, Delivery
 from session.store import Store
@@ -24,8 +26,10 @@ TOOL: dict[str, Any] = {"name": "a", "description": "Does it"}
 class Shop(World):
     """A port that takes tools, with workers, as schemas are looked at in turns."""
 
-    def __init__(self, quota: int = 0, **settings: Any) -> None:
-        super().__init__(quotas=Quota({"registered_tools": quota}, {}) if quota else None)
+    def __init__(
+        self, quota: int = 0, *, workers: WorkerSettings | None = None, **settings: Any
+    ) -> None:
+        super().__init__(workers, Quota({"registered_tools": quota}, {}) if quota else None)
         self.tools = MemoryTools()
         self.endpoint.tools = ToolOffers(
             Settings(**settings),
@@ -217,3 +221,25 @@ async def test_a_call_is_shown_and_ended_on_the_wire(shop: Shop) -> None:
             "message": "changed its mind",
         }
     ]
+
+
+async def test_without_a_worker_what_was_said_before_it_was_attached_is_refused_as_busy(
+    nursery: trio.Nursery,
+) -> None:
+    """The store kept it waiting: it goes on where it cannot be started anew."""
+    shop = Shop(workers=WorkerSettings(queue=1, queue_per_lane=1))
+    slow = SlowDrafts(shop.store)
+    shop.router.store = cast("Store", slow)
+    tab = Tab(shop)
+    tab.say(
+        {"type": "connect", "frontend_id": "tab"},
+        {"type": "register_tools", "namespace": "shop", "tools": [TOOL]},
+    )
+    shop.workers.start("other", to_worker())
+    slow.asked[0].set([])
+    welcome, refusal = tab.heard()
+    assert (welcome["type"], refusal["code"], refusal["retryable"]) == ("connect_ack", "busy", True)
+    assert shop.failures == []
+    await nursery.start(shop.workers.run)
+    await shop.register(tab, TOOL)
+    assert shop.offered() == ["shop.a"]
