@@ -85,6 +85,9 @@ class People:
         Raises:
             StoreUnavailableError: it cannot be said now.
         """
+        if not recipient.attached:
+            # It has gone while it was waited for something else: nobody would say so again.
+            return
         # Whether it is news is not the store's to say: it may have been told twice.
         await self._store.arrive(recipient.presence)
         self.news.changed(recipient.tenant)

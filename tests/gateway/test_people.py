@@ -104,3 +104,12 @@ async def sweep(world: World) -> None:
         await nursery.start(world.upkeep.run)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
+
+
+async def test_who_has_gone_by_then_is_not_said_to_be_here() -> None:
+    """As after its tools were told, which took its time."""
+    world = World(shared=True)
+    tab = await world.tab("1")
+    await world.router.detach(tab)
+    await world.router.catch_up(tab)
+    assert await world.store.present("acme") == []
