@@ -17,7 +17,8 @@ import trio
 
 from gateway.errors import UnusableError
 from gateway.watched_file import State, UnreadableError, read_if_changed
-from pool.workers import to_worker
+from pool.workers import QueueFullError, to_worker
+from session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from session import Receipts
@@ -52,7 +53,7 @@ class SigningKeys:
 
         Raises:
             UnusableError: the file cannot be used, and never could.
-            StoreUnavailableError: the store's key is not known yet.
+            StoreUnavailableError: the store's key is not known yet, or too much waits for a worker.
         """
         if self._path:
             await self._read_file()
@@ -77,7 +78,11 @@ class SigningKeys:
         return [hmac.new(key, words, hashlib.sha256).digest() for key in self._keys]
 
     async def _read_file(self) -> None:
-        await to_worker()
+        try:
+            await to_worker()
+        except QueueFullError:
+            # As much a matter of trying again: who answers, or shows a receipt, is told so.
+            raise StoreUnavailableError("no worker is free to read the keys") from None
         try:
             found = await trio.to_thread.run_sync(
                 read_if_changed, self._path, self._seen, _MOST_BYTES

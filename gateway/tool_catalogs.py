@@ -15,7 +15,8 @@ import msgspec
 import trio
 
 from gateway.tool_definitions import listing_of
-from pool.workers import to_worker
+from pool.workers import QueueFullError, to_worker
+from session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from session import Offered, Tools
@@ -79,7 +80,7 @@ class Catalogs:
         """Return the catalog of a tenant.
 
         Raises:
-            StoreUnavailableError: it cannot be read now.
+            StoreUnavailableError: it cannot be read now, or too much waits for a worker.
         """
         source = await self._store.of(tenant)
         catalog = self._catalogs.get(tenant)
@@ -118,7 +119,15 @@ async def _made(source: Offered, before: Mapping[str, PageTool]) -> Catalog:
             described = Described(digest, source.definitions[digest])
             fresh += 1
             if fresh % _PER_STEP == 0:
-                await to_worker()
+                await _to_worker()
                 await trio.lowlevel.checkpoint()
         tools[name] = PageTool(name, described, tuple(reversed(offers[name, digest])))
     return Catalog(source, tools)
+
+
+async def _to_worker() -> None:
+    try:
+        await to_worker()
+    except QueueFullError:
+        # As much a matter of trying again: whoever waits for the tools does so, or is told.
+        raise StoreUnavailableError("no worker is free to prepare the tools") from None

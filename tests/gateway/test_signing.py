@@ -9,7 +9,12 @@ import pytest
 
 from gateway.errors import UnusableError
 from gateway.signing import SigningKeys
+from pool.promises import Promise
+from pool.workers import Settings as WorkerSettings
+from pool.workers import Workers, to_worker
 from session import MemoryReceipts
+from session.errors import StoreUnavailableError
+from tests.gateway.routing import fail_loudly
 
 ONE, OTHER = "1" * 64, "2" * 64
 
@@ -115,3 +120,25 @@ async def test_what_a_store_counts_is_good_with_that_store_only(tmp_path: Path) 
     assert counted == beside.newest("receipts", is_counted=True)
     assert counted not in again.all("receipts", is_counted=True)
     assert counted != before.newest("receipts")
+
+
+async def test_without_a_worker_a_file_is_not_read_and_who_asked_may_ask_again(
+    tmp_path: Path,
+) -> None:
+    """As when the store is away: a person who answers, say, is told to send that again."""
+    keys = SigningKeys(write(tmp_path / "keys", ONE), store())
+    workers = Workers(WorkerSettings(queue=1, queue_per_lane=1), on_failure=fail_loudly)
+    found: Promise[None] = Promise()
+    refused: list[str] = []
+
+    async def sign() -> None:
+        await found
+        try:
+            await keys.refresh()
+        except StoreUnavailableError as error:
+            refused.append(str(error))
+
+    workers.start("acme", sign())
+    workers.start("other", to_worker())
+    found.set(None)
+    assert refused == ["no worker is free to read the keys"]

@@ -1,13 +1,19 @@
 """What callers are offered, of all that pages offer."""
 
 import json
+from typing import cast
 
 import trio
 
 from gateway.tool_catalogs import Catalog, Catalogs
 from gateway.tool_definitions import definition_of
-from session import MemoryTools
+from pool.promises import Promise
+from pool.workers import Settings as WorkerSettings
+from pool.workers import Workers, to_worker
+from session import MemoryTools, Offered, Tools
+from session.errors import StoreUnavailableError
 from session.model import ToolOffer
+from tests.gateway.routing import fail_loudly
 
 A = definition_of("shop", {"name": "a", "description": "first"}, 9_999)
 A2 = definition_of("shop", {"name": "a", "description": "second"}, 9_999)
@@ -92,3 +98,31 @@ async def test_a_long_list_is_made_in_steps() -> None:
         assert len((await Catalogs(tools).of("acme")).names) == 2_600
         nursery.cancel_scope.cancel()
     assert turns >= 3
+
+
+async def test_without_a_worker_a_long_list_is_not_made_and_who_asked_may_ask_again() -> None:
+    """As when the store is away: who wants to hear of changes, say, looks again later."""
+    many = [definition_of("shop", {"name": f"t{n}", "description": "x"}, 999) for n in range(600)]
+    named = {each.name: each.digest for each in many}
+    workers = Workers(WorkerSettings(queue=1, queue_per_lane=1), on_failure=fail_loudly)
+    read: Promise[None] = Promise()
+    refused: list[str] = []
+
+    class Slow:
+        async def of(self, tenant: str) -> Offered:
+            await read
+            return Offered(
+                (ToolOffer("c", "tab", tenant, "", "here", 1.0, named),),
+                {each.digest: each.data for each in many},
+            )
+
+    async def look() -> None:
+        try:
+            await Catalogs(cast("Tools", Slow())).of("acme")
+        except StoreUnavailableError as error:
+            refused.append(str(error))
+
+    workers.start("acme", look())
+    workers.start("other", to_worker())
+    read.set(None)
+    assert refused == ["no worker is free to prepare the tools"]
