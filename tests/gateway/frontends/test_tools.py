@@ -241,5 +241,6 @@ async def test_without_a_worker_what_was_said_before_it_was_attached_is_refused_
     assert (welcome["type"], refusal["code"], refusal["retryable"]) == ("connect_ack", "busy", True)
     assert shop.failures == []
     await nursery.start(shop.workers.run)
+    await shop.workers.drain()
     await shop.register(tab, TOOL)
     assert shop.offered() == ["shop.a"]
