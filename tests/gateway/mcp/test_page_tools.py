@@ -306,7 +306,8 @@ def test_a_call_for_which_there_is_no_worker_is_not_counted() -> None:
         await to_worker()
 
     store.admit = far
-    waiting = shop.port.workers.submit("other", to_worker())
+    waiting = shop.port.workers.start("other", to_worker())
+    assert waiting is not None
     assert "error" in shop.call().json
     assert shop.pages.under_way == {}
     waiting.cancel()
