@@ -3,14 +3,15 @@
 Pure module. A peer that is one of our proxies names the client, in X-Forwarded-For or in
 Forwarded (RFC 7239); what anybody else says there is ignored. Each proxy adds to the end,
 so the list is read from there: the first address that is no proxy's is the client's, and
-whatever it may have put before that is its own invention.
+whatever it may have put before that is its own invention. So may be the whole of the header
+that our proxy does not write: where there are both, they count if they name the same client.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, final
 
 # As many as a request may pass; who says more is not heard further.
@@ -86,9 +87,24 @@ class Proxies:
         """Return who a request is from that ``peer``, one of our proxies, passed on.
 
         Where the list is at its end, or makes no sense, the last proxy it came through
-        counts as its client.
+        counts as its client. Where both headers are there and do not agree, ``peer`` does:
+        one of them may be the client's own, passed on by a proxy that writes the other.
         """
-        for _, hop in zip(range(_HOPS), _hops(headers), strict=False):
+        listed = headers.get(b"x-forwarded-for")
+        elements = headers.get(b"forwarded")
+        found = peer
+        if listed is not None:
+            hops = (address(hop) for hop in reversed(listed.decode("latin-1").split(",")))
+            found = self._last(peer, hops)
+        if elements is not None:
+            named = self._last(peer, reversed(forwarded(elements.decode("latin-1"))))
+            if listed is not None and named != found:
+                return peer
+            found = named
+        return found
+
+    def _last(self, peer: str, hops: Iterable[str]) -> str:
+        for _, hop in zip(range(_HOPS), hops, strict=False):
             if not hop:
                 break
             peer = hop
@@ -102,18 +118,6 @@ class Proxies:
             return False
         known = ipaddress.ip_address(text)
         return any(known in each for each in self._networks)
-
-
-def _hops(headers: Mapping[bytes, bytes]) -> Iterator[str]:
-    """Yield the addresses that a request came by, the nearest first; "" is one that is none."""
-    value = headers.get(b"x-forwarded-for")
-    if value is not None:
-        for hop in reversed(value.decode("latin-1").split(",")):
-            yield address(hop)
-        return
-    value = headers.get(b"forwarded")
-    if value is not None:
-        yield from reversed(forwarded(value.decode("latin-1")))
 
 
 def forwarded(value: str) -> list[str]:

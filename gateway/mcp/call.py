@@ -299,7 +299,7 @@ class Call:
         if not self.done:
             exchange = self.exchange
             self._depart(Departure.CANCELLED)
-            exchange.end()
+            exchange.forgo()
 
     def break_off(self) -> bool:
         """End a stream that the caller can resume elsewhere. Returns whether it is one."""

@@ -208,6 +208,16 @@ class Exchange:
         for call in calls:
             call.caller_left()
 
+    def forgo(self) -> None:
+        """Owe one reply less: the caller took that request back."""
+        if self.expected is None:
+            self.end()
+            return
+        # The other calls of a batch go on, and with the last of them it is answered.
+        self.expected -= 1
+        if not self.expected:
+            self._complete()
+
     def end(self) -> None:
         """End the response as it is; a caller that cancelled is owed no reply."""
         if self.state == DONE:
@@ -264,16 +274,22 @@ class Exchange:
             self._commit()
         if self.state == STREAMING:
             self._send(payload)
-            if not self.expected:
-                self.end()
-            return
-        if self.parts is None:
-            self.parts = []
-        self.parts.append(payload)
+        else:
+            if self.parts is None:
+                self.parts = []
+            self.parts.append(payload)
         if not self.expected:
-            body = b"[%b]" % b",".join(self.parts)
-            self._finished()
-            self.responder.respond(200, body, headers=self.headers)
+            self._complete()
+
+    def _complete(self) -> None:
+        """A batch waits for nothing more: answer with what there is."""
+        if self.parts is None:
+            # It was streamed, or all of it was taken back.
+            self.end()
+            return
+        body = b"[%b]" % b",".join(self.parts)
+        self._finished()
+        self.responder.respond(200, body, headers=self.headers)
 
     def _send(self, payload: bytes) -> None:
         event_id = ""

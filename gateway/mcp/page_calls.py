@@ -62,6 +62,17 @@ class CallWait:
         self._told: Progress | None = None
         self._absent_since: float | None = None
 
+    def count(self, tenant: str, frontend_id: str) -> None:
+        """Be one of the calls of a page that are under way, until this is over or given back."""
+        key = self._counted = (tenant, frontend_id)
+        under_way = self._pages.under_way
+        under_way[key] = under_way.get(key, 0) + 1
+
+    def give_back(self) -> None:
+        """Be none of those any more, unless the wait has begun."""
+        if self._question is None:
+            self._uncount()
+
     def begin(self, question: Question) -> None:
         """The call is with its page: wait, unless it has ended meanwhile."""
         call = self._call
@@ -70,8 +81,11 @@ class CallWait:
         self._question = question
         pages = self._pages
         pages.calls.listeners[question.id] = self.progressed
-        key = self._counted = (question.tenant, page_of(question))
-        pages.under_way[key] = pages.under_way.get(key, 0) + 1
+        frontend_id = page_of(question)
+        if self._counted != (question.tenant, frontend_id):
+            # It goes on with a call that was there, maybe of another page than was chosen.
+            self._uncount()
+            self.count(question.tenant, frontend_id)
         self._look_later()
         call.wait_for(self, question.id)
 
@@ -174,10 +188,14 @@ class CallWait:
         pages = self._pages
         if question is not None and pages.calls.listeners.get(question.id) == self.progressed:
             del pages.calls.listeners[question.id]
+        self._uncount()
+
+    def _uncount(self) -> None:
         key, self._counted = self._counted, None
         if key is not None:
-            left = pages.under_way[key] - 1
+            under_way = self._pages.under_way
+            left = under_way[key] - 1
             if left:
-                pages.under_way[key] = left
+                under_way[key] = left
             else:
-                del pages.under_way[key]
+                del under_way[key]

@@ -225,15 +225,20 @@ class PageTools:
         ask = self._ask(call, tool, arguments, page.frontend_id)
         if isinstance(ask, str):
             return text(ask, is_error=True)
-        return await self._wait_for(call, ask)
+        wait = CallWait(call, self)
+        # Now, and not when the page has it: until then others come that would not count it.
+        wait.count(page.tenant, page.frontend_id)
+        try:
+            return await self._wait_for(call, ask, wait)
+        finally:
+            wait.give_back()
 
-    async def _wait_for(self, call: Call, ask: Ask) -> ToolResult | Encoded | Later:
+    async def _wait_for(self, call: Call, ask: Ask, wait: CallWait) -> ToolResult | Encoded | Later:
         pending: tuple[Slots, ...] = ()
         quotas = self._quotas
         if quotas is not None:
             used = quota.tries(quotas, call, holds=True)
             pending = await quota.ask(quotas, call, holds=True) if used is None else used
-        wait = CallWait(call, self)
         try:
             asked = await self.router.ask(call.principal, ask, wait)
             if pending and asked.fresh and quotas is not None:

@@ -79,24 +79,38 @@ class ToolNews:
             return
         try:
             names = (await self._catalogs.of(tenant)).names
-        except StoreUnavailableError:
+        except (StoreUnavailableError, QueueFullError):
             self._again(tenant)
             return
         if self._last.get(tenant) == names:
             return
         if len(self._last) >= _TENANTS:
             self._last.pop(next(iter(self._last)))
+        # Now, and not when all were told: what others tell meanwhile is newer, and stays.
         self._last[tenant] = names
+        told = False
+        try:
+            await self._tell_all(subscriptions, sessions)
+            told = True
+        except QueueFullError:
+            # It was parked before; else it is closed here, and `_tell` hears why.
+            self._again(tenant)
+        finally:
+            if not told and self._last.get(tenant) is names:
+                del self._last[tenant]
+
+    async def _tell_all(self, subscriptions: list[Subscription], sessions: list[str]) -> None:
+        if len(subscriptions) + len(sessions) >= _TOLD_PER_STEP:
+            # Before the first: the next attempt would tell those once more who were told.
+            await to_worker()
         payload = notification_bytes(CHANGED, {})
         for number, subscription in enumerate(subscriptions, 1):
             subscription.send(CHANGED, {})
             if number % _TOLD_PER_STEP == 0:
-                await to_worker()
                 await trio.lowlevel.checkpoint()
         for number, session_id in enumerate(sessions, 1):
             self._listeners.send(session_id, payload)
             if number % _TOLD_PER_STEP == 0:
-                await to_worker()
                 await trio.lowlevel.checkpoint()
 
 

@@ -105,10 +105,36 @@ def test_forwarded_is_read_element_by_element(value: str, hops: list[str]) -> No
 
 
 def test_forwarded_names_the_client_where_there_is_nothing_else() -> None:
-    both = {b"forwarded": b"for=6.6.6.6, for=1.2.3.4, for=10.0.0.2"}
-    assert OURS.client("10.0.0.1", both) == "1.2.3.4"
-    both[b"x-forwarded-for"] = b"4.3.2.1"
-    assert OURS.client("10.0.0.1", both) == "4.3.2.1"
+    alone = {b"forwarded": b"for=6.6.6.6, for=1.2.3.4, for=10.0.0.2"}
+    assert OURS.client("10.0.0.1", alone) == "1.2.3.4"
+
+
+@pytest.mark.parametrize(
+    ("listed", "elements", "client"),
+    [
+        (b"1.2.3.4", b"for=1.2.3.4", "1.2.3.4"),
+        (b"2001:DB9:0::1", b'for="[2001:db9::1]:99";proto=https', "2001:db9::1"),
+        (b"6.6.6.6, 1.2.3.4", b"for=7.7.7.7, for=1.2.3.4", "1.2.3.4"),
+        # One of our proxies writes only one of the two.
+        (b"1.2.3.4, 10.0.0.2", b"for=1.2.3.4", "1.2.3.4"),
+        (b"10.0.0.2", b"for=10.0.0.2", "10.0.0.2"),
+        # One is what a client says that comes through a proxy that writes the other.
+        (b"6.6.6.6", b"for=1.2.3.4", "10.0.0.1"),
+        (b"1.2.3.4", b"for=6.6.6.6", "10.0.0.1"),
+        (b"6.6.6.6, 10.0.0.2", b"for=1.2.3.4, for=10.0.0.2", "10.0.0.1"),
+        (b"10.0.0.2", b"for=1.2.3.4", "10.0.0.1"),
+        (b"6.6.6.6", b"for=unknown", "10.0.0.1"),
+        (b"6.6.6.6", b"proto=https", "10.0.0.1"),
+        (b"", b"for=6.6.6.6", "10.0.0.1"),
+        (b"1.2.3.4", b'for="', "10.0.0.1"),
+    ],
+)
+def test_where_two_headers_do_not_name_the_same_client_neither_counts(
+    listed: bytes, elements: bytes, client: str
+) -> None:
+    """A client could name any address in the one that its proxy does not write."""
+    both = {b"x-forwarded-for": listed, b"forwarded": elements}
+    assert OURS.client("10.0.0.1", both) == client
 
 
 @given(ADDRESSES)

@@ -17,7 +17,7 @@ from gateway.mcp.results import ToolResult, text
 from session import MemorySettings
 from session.errors import StoreUnavailableError
 from session.model import McpSession, Outcome, State
-from tests.gateway.mcp.recording import META, Port, Recorder, Screen, ask, request
+from tests.gateway.mcp.recording import BOTH, META, Port, Recorder, Screen, ask, request
 
 HANDSHAKE = ("2025-03-26", "2025-06-18", "2025-11-25")
 JSON = "application/json"
@@ -321,6 +321,69 @@ def _cancel(port: Port, session: str, request_id: object) -> None:
         "params": {"requestId": request_id, "reason": "no longer needed"},
     }
     assert port.post(message, mcp_session_id=session).status == 202
+
+
+def _ask_twice(port: Port, *before: dict[str, Any], **headers: str) -> tuple[str, Recorder]:
+    """Ask 2 and 3 in a batch, after what else it holds."""
+    session = port.initialize("2025-03-26")
+    batch = [*before, *(request("tools/call", ask(), number) for number in (2, 3))]
+    return session, port.post(batch, mcp_session_id=session, **headers)
+
+
+@pytest.mark.parametrize("waited", [0.0, 0.3])
+def test_a_cancelled_call_of_a_batch_leaves_the_others_their_replies(
+    port: Port, screen: Screen, waited: float
+) -> None:
+    session, response = _ask_twice(port)
+    port.pass_time(waited)
+    _cancel(port, session, 2)
+    assert [reason for _, reason in screen.withdrawn] == ["cancelled"]
+    assert response.is_open
+    port.pass_time(0.3)
+    assert port.answer(screen, "blue", 1) == "accepted"
+    assert [message["id"] for message in response.messages] == [3]
+    assert _text(response) == "blue"
+    assert response.complete
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+def test_what_a_batch_has_collected_is_sent_when_the_rest_is_cancelled(
+    port: Port, screen: Screen, cancelled_first: bool
+) -> None:
+    session, response = _ask_twice(port, request("ping"), accept=JSON)
+    if cancelled_first:
+        _cancel(port, session, 3)
+        assert response.is_open
+        port.answer(screen, "red", 0)
+    else:
+        port.answer(screen, "red", 0)
+        assert response.is_open
+        _cancel(port, session, 3)
+    assert response.complete
+    assert response.status == 200
+    assert [reply["id"] for reply in response.json] == [1, 2]
+    assert port.is_idle()
+
+
+@pytest.mark.parametrize(
+    ("accept", "waited", "status"), [(JSON, 0.3, 204), (BOTH, 0.0, 200), (BOTH, 0.3, 200)]
+)
+def test_a_batch_of_which_all_is_cancelled_ends_without_a_reply(
+    port: Port, screen: Screen, accept: str, waited: float, status: int
+) -> None:
+    session, response = _ask_twice(port, accept=accept)
+    port.pass_time(waited)
+    _cancel(port, session, 3)
+    # Nothing is left to cancel of it.
+    _cancel(port, session, 3)
+    assert response.is_open
+    _cancel(port, session, 2)
+    assert response.complete
+    assert (response.status, response.streaming) == (status, status == 200)
+    assert b"data" not in response.body
+    assert len(screen.withdrawn) == 2
+    assert port.is_idle()
 
 
 def test_a_tool_hears_once_that_nobody_waits() -> None:

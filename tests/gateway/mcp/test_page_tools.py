@@ -18,9 +18,13 @@ from gateway.tool_calls import ToolCalls
 from gateway.tool_catalogs import Catalogs
 from gateway.tool_definitions import Settings, definition_of
 from gateway.tool_offers import ToolOffers
+from pool.promises import Promise
+from pool.workers import Settings as WorkerSettings
+from pool.workers import to_worker
 from session import MemoryBus, MemoryTools
+from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import SCOPES
-from tests.gateway.mcp.recording import ANN, META, Port, Recorder, Screen, _now
+from tests.gateway.mcp.recording import ANN, META, Held, Port, Recorder, Screen, _now
 
 NAME = "shop.look"
 LOOK = {
@@ -33,8 +37,13 @@ LOOK = {
 class Shop:
     """A callers' port, and the pages whose tools are offered there."""
 
-    def __init__(self, quotas: Quota | None = None, **settings: Any) -> None:
-        self.port = Port(quotas=quotas)
+    def __init__(
+        self,
+        quotas: Quota | None = None,
+        workers: WorkerSettings | None = None,
+        **settings: Any,
+    ) -> None:
+        self.port = Port(quotas=quotas, workers=workers)
         port, self.tools = self.port, MemoryTools()
         self.calls = ToolCalls(port.router, MemoryBus())
         self.catalogs = Catalogs(self.tools)
@@ -214,6 +223,129 @@ def test_so_many_calls_of_one_page_are_under_way() -> None:
     shop.finish(page, 1)
     shop.finish(page, 2)
     assert all(each.reply["result"]["content"] == [] for each in (*waiting, again))
+
+
+@pytest.mark.parametrize("quotas", [None, Quota({"pending": 9}, {})])
+def test_calls_that_come_together_are_counted_before_their_page_has_them(
+    quotas: Quota | None,
+) -> None:
+    shop = Shop(quotas, calls=1)
+    page = shop.page()
+    store: Any = shop.port.store if quotas is None else shop.port.quotas
+    if quotas is not None:
+        # What is held here does not do: its keeper is asked first, and takes its time.
+        store.tries = lambda *_arguments: False
+    held = Held(store, "admit" if quotas is None else "claim")
+    first = shop.call()
+    assert page.asked == []
+    assert "1 calls of this page are under way" in text(shop.call())
+    held.go_on()
+    assert len(page.asked) == 1
+    shop.finish(page)
+    assert first.reply["result"]["content"] == []
+    assert shop.pages.under_way == {}
+    assert not shop.call().complete
+
+
+@pytest.mark.parametrize("era", ["modern", "2025-11-25"])
+@pytest.mark.parametrize("late", [False, True])
+def test_who_leaves_before_its_page_has_the_call_is_not_counted_any_more(
+    era: str, late: bool
+) -> None:
+    shop = Shop()
+    page = shop.page()
+    params = {"name": NAME, "arguments": {}}
+    port = shop.port
+    session = "" if era == "modern" else port.initialize(era)
+    held = Held(port.store, "admit")
+    call = port.in_session(session, "tools/call", params) if session else shop.call()
+    if late:
+        held.go_on()
+    call.disconnect()
+    if not late:
+        # It may still be shown to its page.
+        assert shop.pages.under_way == {("acme", "web-1"): 1}
+        held.go_on()
+    assert len(page.asked) == 1
+    assert shop.pages.under_way == {}
+    assert shop.calls.listeners == {}
+
+
+@pytest.mark.parametrize(
+    "error", [TooManyPendingError("tenant", 1), StoreUnavailableError("away"), ValueError("x")]
+)
+def test_a_call_that_cannot_be_made_is_not_counted(error: Exception) -> None:
+    shop = Shop()
+    shop.page()
+    store: Any = shop.port.store
+
+    async def fails(*_arguments: Any, **_named: Any) -> Any:
+        raise error
+
+    store.admit = fails
+    assert shop.call().complete
+    assert shop.pages.under_way == {}
+
+
+def test_a_call_over_a_quota_is_not_counted() -> None:
+    shop = Shop(Quota({"pending": 1}, {}))
+    shop.page("web-1")
+    shop.page("web-2")
+    shop.call(_target={"frontend_id": "web-1"})
+    refused = shop.call(_target={"frontend_id": "web-2"})
+    assert refused.json["error"]["data"]["quota"] == "pending"
+    assert shop.pages.under_way == {("acme", "web-1"): 1}
+
+
+def test_a_call_for_which_there_is_no_worker_is_not_counted() -> None:
+    shop = Shop(workers=WorkerSettings(queue=1, queue_per_lane=1))
+    shop.page()
+    store: Any = shop.port.store
+
+    async def far(*_arguments: Any, **_named: Any) -> Any:
+        await to_worker()
+
+    store.admit = far
+    waiting = shop.port.workers.start("other", to_worker())
+    assert waiting is not None
+    assert "error" in shop.call().json
+    assert shop.pages.under_way == {}
+    waiting.cancel()
+
+
+def test_a_call_that_ends_before_it_is_waited_for_is_not_counted() -> None:
+    shop = Shop()
+    page = shop.page()
+    router: Any = shop.port.router
+    ask, told = router.ask, Promise[None]()
+
+    async def slow(*arguments: Any) -> Any:
+        asked = await ask(*arguments)
+        await told
+        return asked
+
+    router.ask = slow
+    response = shop.call()
+    assert shop.pages.under_way == {("acme", "web-1"): 1}
+    shop.finish(page)
+    assert response.reply["result"]["content"] == []
+    told.set(None)
+    assert shop.pages.under_way == {}
+    assert shop.calls.listeners == {}
+
+
+def test_a_call_that_joins_another_counts_for_the_page_that_has_it() -> None:
+    shop = Shop()
+    page, other = shop.page("web-1"), shop.page("web-2")
+    meta = {"frontend-router/idempotency_key": "k"}
+    calls = [shop.call(meta=meta, _target={"frontend_id": each}) for each in ("web-1", "web-2")]
+    assert (len(page.asked), other.asked) == (1, [])
+    assert shop.pages.under_way == {("acme", "web-1"): 2}
+    shop.finish(page)
+    # Then it is there already.
+    calls.append(shop.call(meta=meta, _target={"frontend_id": "web-2"}))
+    assert [each.reply["result"]["content"] for each in calls] == [[], [], []]
+    assert shop.pages.under_way == {}
 
 
 def test_a_call_counts_as_an_ask() -> None:
