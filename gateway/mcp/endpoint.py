@@ -339,7 +339,7 @@ class McpEndpoint:
         if session is None:
             return
         revision = handshake.REVISIONS[session.revision]
-        problem = self._batch_problem(revision, values)
+        problem = revision.batch_problem(values, self.settings.batch_messages)
         if problem:
             refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, problem))
             return
@@ -358,14 +358,6 @@ class McpEndpoint:
             self._calls.run(self._calls.begin(exchange, revision, principal, message), facts)
         if not exchange.state:
             exchange.hold()
-
-    def _batch_problem(self, revision: Revision, values: list[object]) -> str:
-        if not revision.batches:
-            return f"Revision {revision.name} has no batches: send one message in a request."
-        if not values:
-            return "A batch must not be empty."
-        limit = self.settings.batch_messages
-        return f"A batch may have {limit} messages." if len(values) > limit else ""
 
     # -- what they share
 
