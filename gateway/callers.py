@@ -73,7 +73,9 @@ def mcp_endpoint_of(gateway: Gateway) -> McpEndpoint:
         instructions=announcement.INSTRUCTIONS,
         quotas=quotas,
         announce=gateway.storage.bus.session,
+        tell=gateway.storage.bus.cancel if gateway.router.shared else None,
     )
+    gateway.upkeep.on_cancellation = endpoint.cancellations.heard
     gateway.upkeep.on_session = endpoint.watches.changed
     gateway.upkeep.on_missed = endpoint.watches.missed
     tools.on_changed = endpoint.page_tools_changed(tools.catalogs)

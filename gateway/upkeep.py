@@ -56,6 +56,8 @@ class Upkeep:
         self.on_forgotten: Callable[[], None] = _do_nothing
         #: Told of what callers of other instances answer, by what they were asked.
         self.on_response: Callable[[str, bytes], None] = _do_nothing_with
+        #: Told of what sessions give up at other instances.
+        self.on_cancellation: Callable[[str, bytes], None] = _do_nothing_with
         #: Told of sessions of which other instances say that they have changed or ended.
         self.on_session: Callable[[str], None] = _do_nothing_with_session
         #: Told which sessions and questions may have.
@@ -168,6 +170,10 @@ class Upkeep:
     def session_changed(self, session_id: str) -> None:
         """A session has other subscriptions than it had, or has ended."""
         self.on_session(session_id)
+
+    def cancelled(self, session_id: str, cancellation: bytes) -> None:
+        """At another instance a session gives up a call, or all of its calls."""
+        self.on_cancellation(session_id, cancellation)
 
     def missed(self, concerns: Callable[[str], bool]) -> None:
         """See what became of these questions, and say anew who is connected here."""
@@ -318,5 +324,5 @@ def _do_nothing_with_missed(_concerns: Callable[[str], bool]) -> None:
     """As above."""
 
 
-def _do_nothing_with(_inquiry_id: str, _response: bytes) -> None:
-    """Before callers are served, nobody here has asked any."""
+def _do_nothing_with(_id: str, _said: bytes) -> None:
+    """Before callers are served, nobody here has asked any, and none has a call."""

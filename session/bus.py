@@ -45,6 +45,9 @@ class BusReceiver(Protocol):
     def session_changed(self, session_id: str) -> None:
         """A caller's session has subscribed to other resources than it had, or has ended."""
 
+    def cancelled(self, session_id: str, cancellation: bytes) -> None:
+        """A caller's session gives up calls; carried whole, as it is stored nowhere."""
+
     def missed(self, concerns: Callable[[str], bool]) -> None:
         """Anything may have happened to the questions and sessions whose ids this concerns.
 
@@ -81,6 +84,12 @@ class Bus(Protocol):
         """Have every other instance hear that a session's subscriptions are others, or it is over.
 
         Who misses it finds out the next time that it looks at the session.
+        """
+
+    def cancel(self, session_id: str, cancellation: bytes) -> None:
+        """Have every other instance hear which calls a session gives up, at most once.
+
+        Who misses it goes on with them.
         """
 
     def respond(self, inquiry_id: str, response: bytes) -> bool:

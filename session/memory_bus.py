@@ -31,6 +31,9 @@ class MemoryBus:
     def session(self, session_id: str) -> None:
         """Tell nobody."""
 
+    def cancel(self, session_id: str, cancellation: bytes) -> None:
+        """Tell nobody."""
+
     def respond(self, inquiry_id: str, response: bytes) -> bool:  # noqa: ARG002 - nobody is told
         """Tell nobody."""
         return True

@@ -18,6 +18,7 @@ from gateway.ids import Ids
 from gateway.large import Large, in_steps
 from gateway.mcp import jsonrpc
 from gateway.mcp.call import Call
+from gateway.mcp.cancellations import Cancellations
 from gateway.mcp.dispatcher import Dispatcher
 from gateway.mcp.exchange import Beating, Conduct, Exchange, Listener
 from gateway.mcp.heads import PATH, Action, Era, Facts
@@ -71,6 +72,7 @@ class McpEndpoint:
         resource: the public URL of this port, if it is known.
         on_call: told of every call's method, tool, outcome and seconds.
         announce: has all other instances hear of a session; see `SessionWatches`.
+        tell: has them hear what a session gives up; see `Cancellations`.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root hands over what the port needs
@@ -93,6 +95,7 @@ class McpEndpoint:
         instructions: str = "",
         quotas: Allowances | None = None,
         announce: Callable[[str], None] = lambda _session_id: None,
+        tell: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.settings = settings
         self._quotas = quotas
@@ -124,6 +127,8 @@ class McpEndpoint:
         )
         self._sessions = Sessions(store, ids, clock, timers, settings.resumable_streams, quotas)
         self._ledger = Ledger(settings.session_calls, self._call_ended, self._remember)
+        #: What sessions give up; it is to be told what other instances hear of that.
+        self.cancellations = Cancellations(self._ledger, tell)
         #: What sessions watch here; it is to be told what other instances say of them.
         self.watches = SessionWatches(
             registry,
@@ -149,7 +154,7 @@ class McpEndpoint:
         )
         self._visits = Visits(
             sessions=self._sessions,
-            ledger=self._ledger,
+            cancellations=self.cancellations,
             listeners=self._listeners,
             watches=self.watches,
             inquiries=inquiries,
@@ -339,7 +344,7 @@ class McpEndpoint:
         if session is None:
             return
         revision = handshake.REVISIONS[session.revision]
-        problem = self._batch_problem(revision, values)
+        problem = revision.batch_problem(values, self.settings.batch_messages)
         if problem:
             refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, problem))
             return
@@ -358,14 +363,6 @@ class McpEndpoint:
             self._calls.run(self._calls.begin(exchange, revision, principal, message), facts)
         if not exchange.state:
             exchange.hold()
-
-    def _batch_problem(self, revision: Revision, values: list[object]) -> str:
-        if not revision.batches:
-            return f"Revision {revision.name} has no batches: send one message in a request."
-        if not values:
-            return "A batch must not be empty."
-        limit = self.settings.batch_messages
-        return f"A batch may have {limit} messages." if len(values) > limit else ""
 
     # -- what they share
 

@@ -235,6 +235,13 @@ def refuse_lookalikes(
         raise MalformedError(INVALID_REQUEST, f"Invalid request: {error}", request_id) from None
 
 
+def is_id(value: object) -> bool:
+    """Whether a request can be called this."""
+    if type(value) is int:
+        return -_EXACT <= value <= _EXACT
+    return type(value) is str and len(value) <= _ID_LENGTH
+
+
 def id_bytes(request_id: RequestId) -> bytes:
     """Return an id as JSON."""
     return b"%d" % request_id if type(request_id) is int else _encode(request_id)

@@ -114,12 +114,16 @@ class Sessions:
             await self._store.find_session(session.id)
 
     async def end(self, session: McpSession) -> None:
-        """End a session: its id means nothing from now on."""
+        """End a session: its id means nothing from now on.
+
+        That its quota cannot be told is no harm: at the limit it looks for those that ended.
+        """
         await self._store.end_session(session.id)
         if self._quotas is not None:
             standing = self._quotas.of(Principal(session.tenant, session.subject))
             if standing is not None and standing.sessions:
-                await self._quotas.end_session(standing, session.id)
+                with suppress(StoreUnavailableError):
+                    await self._quotas.end_session(standing, session.id)
 
     async def remember(
         self, session: McpSession, stream_id: str, question_id: str, request_id: RequestId

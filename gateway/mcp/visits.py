@@ -17,9 +17,9 @@ from gateway.mcp.revisions import handshake
 
 if TYPE_CHECKING:
     from gateway.http.messages import Request, Responder
+    from gateway.mcp.cancellations import Cancellations
     from gateway.mcp.dispatcher import Dispatcher
     from gateway.mcp.inquiries import Inquiries
-    from gateway.mcp.ledger import Ledger
     from gateway.mcp.listeners import Listeners
     from gateway.mcp.partings import Partings
     from gateway.mcp.session_watches import SessionWatches
@@ -37,7 +37,7 @@ class Visits:
         self,
         *,
         sessions: Sessions,
-        ledger: Ledger,
+        cancellations: Cancellations,
         listeners: Listeners,
         watches: SessionWatches,
         inquiries: Inquiries,
@@ -47,7 +47,7 @@ class Visits:
         quotas: Allowances | None,
     ) -> None:
         self._sessions = sessions
-        self._ledger = ledger
+        self._cancellations = cancellations
         self._listeners = listeners
         self._watches = watches
         self._inquiries = inquiries
@@ -101,9 +101,7 @@ class Visits:
     def _take(self, session: McpSession, message: Message) -> None:
         """Act on what a caller only tells; what means nothing to us is acknowledged."""
         if message.method == "notifications/cancelled":
-            call = self._ledger.find(session.id, message.params.get("requestId"))
-            if call is not None:
-                call.cancel()
+            self._cancellations.cancel(session, message.params.get("requestId"))
         elif message.kind is Kind.RESPONSE:
             self._inquiries.answer(session, message)
 
@@ -162,8 +160,7 @@ class Visits:
         if session is None:
             return
         await self._sessions.end(session)
-        for call in self._ledger.of_session(session.id):
-            call.cancel()
+        self._cancellations.end(session)
         self._watches.ended(session.id)
         responder.respond(204)
 

@@ -29,8 +29,9 @@ PROGRESS: Final = b"p"
 PRESENT: Final = b"f"
 RESPONSE: Final = b"a"
 SESSION: Final = b"m"
+CANCELLED: Final = b"c"
 _WAITING: Final = (OPENED, RELEASED)
-_TOLD: Final = (NOTIFIED, PROGRESS, RESPONSE, SESSION)
+_TOLD: Final = (NOTIFIED, PROGRESS, RESPONSE, SESSION, CANCELLED)
 #: The last sequence heard where that is not known.
 UNKNOWN: Final = -1
 
@@ -106,6 +107,10 @@ class Events:
     def responded(self, inquiry_id: str, response: bytes) -> bytes:
         """Return the message that has a caller's answer; it has no place in a log."""
         return b"0 %b%b %b %b" % (self._mine, RESPONSE, inquiry_id.encode(), response)
+
+    def cancelled(self, session_id: str, cancellation: bytes) -> bytes:
+        """Return the message that says which calls a session gives up; as above."""
+        return b"0 %b%b %b %b" % (self._mine, CANCELLED, session_id.encode(), cancellation)
 
     # -- from the subscriptions
 
@@ -269,6 +274,9 @@ class Events:
             # Only whoever asked reads it.
             inquiry_id, _, response = what.partition(b" ")
             self._receiver.responded(inquiry_id.decode(), response)
+        elif kind == CANCELLED:
+            session_id, _, cancellation = what.partition(b" ")
+            self._receiver.cancelled(session_id.decode(), cancellation)
         elif kind == SESSION:
             self._receiver.session_changed(what.decode())
         else:

@@ -265,6 +265,11 @@ class RedisStore:
         place = place_of(session_id) or PLACES[0]
         self._client.publish(place.channel, self._events.session(session_id))
 
+    def cancel(self, session_id: str, cancellation: bytes) -> None:
+        """Have every other instance hear which calls a session gives up."""
+        place = place_of(session_id) or PLACES[0]
+        self._client.publish(place.channel, self._events.cancelled(session_id, cancellation))
+
     def respond(self, inquiry_id: str, response: bytes) -> bool:
         """Have every other instance hear what a caller answers."""
         place = place_of(inquiry_id) or PLACES[0]

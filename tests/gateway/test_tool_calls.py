@@ -31,6 +31,8 @@ class Bus:
 
     def session(self, session_id: str) -> None: ...
 
+    def cancel(self, session_id: str, cancellation: bytes) -> None: ...
+
     def respond(self, inquiry_id: str, response: bytes) -> bool:
         return True
 

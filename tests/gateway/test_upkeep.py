@@ -182,6 +182,15 @@ async def test_those_who_wait_are_told_when_the_process_goes_away(world: World) 
         await world.ask()
 
 
+def test_what_sessions_give_up_elsewhere_is_handed_on(world: World) -> None:
+    # Before callers are served, to nobody.
+    world.upkeep.cancelled("session", b"[]")
+    told: list[tuple[str, bytes]] = []
+    world.upkeep.on_cancellation = lambda *what: told.append(what)
+    world.upkeep.cancelled("session", b"[]")
+    assert told == [("session", b"[]")]
+
+
 async def test_who_wants_to_know_is_told_by_the_sweep_who_came_and_what_was_missed(
     world: World, autojump_clock: MockClock
 ) -> None:

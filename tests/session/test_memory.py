@@ -77,4 +77,5 @@ def test_the_bus_of_a_lonely_process_tells_nobody() -> None:
     bus.subscribe(bus)
     bus.notify("acme", EVERYONE, b"")
     assert bus.presence("acme")
+    bus.cancel("session", b"[]")
     assert bus.respond("0" * 32, b"{}")

@@ -59,6 +59,14 @@ class Handshake:
         """Return 200 for what a method refused: these callers read the body then only."""
         return STATUSES.get(code, 200)
 
+    def batch_problem(self, values: list[object], limit: int) -> str:
+        """Return why several messages cannot be taken together; empty if they can."""
+        if not self.batches:
+            return f"Revision {self.name} has no batches: send one message in a request."
+        if not values:
+            return "A batch must not be empty."
+        return f"A batch may have {limit} messages." if len(values) > limit else ""
+
     def capabilities_of(self, call: Call) -> dict[str, Any]:
         """Return what the session's `initialize` said."""
         return call.session.capabilities if call.session else {}

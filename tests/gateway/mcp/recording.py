@@ -293,6 +293,8 @@ class Port:
         settings = settings or Settings()
         #: The sessions of which other instances are told.
         self.announced: list[str] = []
+        #: What they are told that sessions give up.
+        self.given_up: list[tuple[str, bytes]] = []
         #: What other instances are told of callers' responses, and whether they can be.
         self.passed_on: list[tuple[str, bytes]] = []
         self.can_pass_on = True
@@ -320,6 +322,7 @@ class Port:
             on_call=lambda method, tool, how, _seconds: self.calls.append((method, tool, how)),
             quotas=self.quotas,
             announce=self.announced.append,
+            tell=(lambda *told: self.given_up.append(told)) if shared else None,
         )
 
     def _pass_on(self, inquiry_id: str, response: bytes) -> bool:

@@ -130,6 +130,16 @@ def test_a_notification_carries_its_parameters() -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["", "x" * 256, 0, 2**53 - 1, -(2**53) + 1])
+def test_what_a_request_can_be_called(value: object) -> None:
+    assert jsonrpc.is_id(value)
+
+
+@pytest.mark.parametrize("value", ["x" * 257, 2**53, -(2**53), 1.0, True, None, [1], {}])
+def test_what_no_request_can_be_called(value: object) -> None:
+    assert not jsonrpc.is_id(value)
+
+
 def test_a_batch_is_sorted_into_messages_and_errors() -> None:
     """One bad message does not spoil the others; `initialize` never comes in a batch."""
     messages, errors = jsonrpc.check_batch(

@@ -10,7 +10,8 @@ import pytest
 from gateway.mcp.call import Call
 from gateway.mcp.results import ToolResult, text
 from gateway.quotas.settings import Quota
-from tests.gateway.mcp.recording import Held, Port, Recorder, request
+from session.errors import StoreUnavailableError
+from tests.gateway.mcp.recording import Held, Port, Recorder, Screen, ask, request
 
 
 async def _roots(call: Call, _arguments: dict[str, Any]) -> ToolResult:
@@ -91,3 +92,26 @@ def test_what_is_told_is_not_told_to_a_stream_whose_caller_has_left() -> None:
     port.registry.tool("new", _roots, description="d")
     port.pass_time(0.2)
     assert [each["method"] for each in streams[0].messages] == ["notifications/tools/list_changed"]
+
+
+def test_a_session_has_ended_though_its_quota_cannot_be_told() -> None:
+    port = Port(quotas=Quota({"sessions": 1}, {}))
+    assert port.quotas is not None
+    screen = port.attach(Screen())
+    session = port.initialize()
+    call = port.in_session(session, "tools/call", ask())
+    stream = port.listen(session)
+    quotas: Any = port.quotas._store
+    told, quotas.end_session = quotas.end_session, _away
+    assert port.send(b"", "DELETE", mcp_session_id=session).status == 204
+    assert (call.is_open, stream.is_open) == (False, False)
+    assert screen.withdrawn == [(screen.asked[0].id, "cancelled")]
+    assert port.announced == [session]
+    assert port.is_idle()
+    # Whoever begins another one is not told that there is one too many.
+    quotas.end_session = told
+    assert port.initialize() != session
+
+
+async def _away(*_what: object) -> None:
+    raise StoreUnavailableError("away")

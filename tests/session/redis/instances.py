@@ -46,6 +46,7 @@ class Heard:
     present: list[str] = dataclasses.field(default_factory=list)
     responses: list[tuple[str, bytes]] = dataclasses.field(default_factory=list)
     sessions: list[str] = dataclasses.field(default_factory=list)
+    cancellations: list[tuple[str, bytes]] = dataclasses.field(default_factory=list)
     times_forgotten: int = 0
 
     def question_opened(self, listed: Listed) -> None:
@@ -68,6 +69,9 @@ class Heard:
 
     def session_changed(self, session_id: str) -> None:
         self.sessions.append(session_id)
+
+    def cancelled(self, session_id: str, cancellation: bytes) -> None:
+        self.cancellations.append((session_id, cancellation))
 
     def progressed(self, tenant: str, call_id: str, progress: bytes) -> None:
         self.progress.append((tenant, call_id, progress))

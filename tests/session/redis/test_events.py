@@ -248,6 +248,14 @@ def test_what_a_caller_answers_is_heard_as_it_is_and_never_of_ourselves() -> Non
     assert world.heard.responses == [("0" * 32, said)]
 
 
+def test_what_a_session_gives_up_is_heard_as_it_is_and_never_of_ourselves() -> None:
+    world = World()
+    said = b'["acme", "ann", "a b\\nc"]'
+    world.say(0, world.there.cancelled("s-1", said).partition(b" ")[2])
+    world.say(0, world.events.cancelled("s-2", said).partition(b" ")[2])
+    assert world.heard.cancellations == [("s-1", said)]
+
+
 def test_which_session_is_another_is_heard_of_the_others() -> None:
     world = World()
     world.say(0, world.there.session("s-1").partition(b" ")[2])

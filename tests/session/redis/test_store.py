@@ -62,6 +62,19 @@ async def test_what_one_does_the_other_hears_once_and_nobody_hears_themselves(
     assert other.store.statistics().gaps == one.store.statistics().gaps == 0
 
 
+async def test_what_a_session_gives_up_is_heard_by_the_others(open_instance: Open) -> None:
+    one, other = await open_instance(), await open_instance()
+    for each in (one, other):
+        await each.settle_in()
+    # Whatever a session is called.
+    told = [("0" * 36, b'["acme","ann",null]'), ("session", b'["acme","ann","a b"]')]
+    for session_id, cancellation in told:
+        one.store.cancel(session_id, cancellation)
+    await until(lambda: len(other.heard.cancellations) == len(told))
+    assert sorted(other.heard.cancellations) == told
+    assert one.heard.cancellations == []
+
+
 async def test_a_hundred_questions_in_all_places_are_each_heard_once(open_instance: Open) -> None:
     one, other = await _two(open_instance)
     asked = [question(place=PLACES[number % 16]) for number in range(96)]

@@ -38,6 +38,19 @@ def test_a_caller_gets_the_revision_it_wants_or_the_latest(requested: str, agree
     assert handshake.negotiate(requested).name == agreed
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "words"),
+    [
+        ("2025-03-26", 2, ""),
+        ("2025-03-26", 3, "A batch may have 2 messages."),
+        ("2025-03-26", 0, "A batch must not be empty."),
+        ("2025-06-18", 1, "Revision 2025-06-18 has no batches: send one message in a request."),
+    ],
+)
+def test_a_batch_is_bounded_and_of_one_revision_only(name: str, count: int, words: str) -> None:
+    assert handshake.REVISIONS[name].batch_problem([{}] * count, 2) == words
+
+
 def test_nothing_is_added_to_a_result() -> None:
     revision = handshake.REVISIONS["2025-06-18"]
     reply = json.loads(revision.reply(b"1", results.text("t", {"a": 1}, is_error=True)))
