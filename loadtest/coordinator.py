@@ -85,7 +85,7 @@ class Coordinator:
         self._scrapers = scrapers
         self._watcher = watcher
         self._modules = modules(plan)
-        self._gathering = Gathering(len(self._modules))
+        self._gathering = Gathering(len(self._modules), asking=plan.processes)
         self._processes: list[_Process] = []
         self._buffers: dict[int, bytes] = {}
         self._done: dict[int, Done] = {}
