@@ -97,6 +97,8 @@ class Coordinator:
         self._interrupted = False
         self._sampled_at = 0.0
         self._search = Search(plan.scenario.rate or 1.0)
+        #: Slices as they are made, since somebody began to wait for them.
+        self._newest: list[Slice] = []
 
     def run(self) -> Result:
         """Connect everybody, load, drain.
@@ -217,8 +219,11 @@ class Coordinator:
             word = orders.told(line)
             if isinstance(word, Part):
                 made = self._gathering.add(part, word)
-                if made is not None and self._watcher is not None:
-                    self._watcher.update(made)
+                if made is not None:
+                    if self._plan.scenario.seeks_limit:
+                        self._newest.append(made)
+                    if self._watcher is not None:
+                        self._watcher.update(made)
             elif isinstance(word, (Joining, Connected)):
                 self._hear_of_connecting(part, word)
             else:
@@ -251,12 +256,12 @@ class Coordinator:
         wanted = max(1, round(self._plan.scenario.duration))
         while (rate := self._search.rate()) is not None:
             self._tell(Rate(rate))
-            self._slices(_SETTLE_SLICES)
+            before = self._slices(_SETTLE_SLICES)[-1].in_flight
             samples = self._samples()
             gathering.recent.reset()
             slices = self._slices(wanted)
             samples += self._samples()
-            step = limits.judged(rate, slices, gathering.recent.latency(), samples)
+            step = limits.judged(rate, slices, gathering.recent.latency(), before, samples)
             self._search.tried(step, slices)
             if not step.held:
                 self._tell(Rate(0.0))
@@ -268,10 +273,11 @@ class Coordinator:
         self._listen(lambda: all(part in self._done for part in range(self._plan.processes)), None)
 
     def _slices(self, count: int) -> list[Slice]:
-        """Return the next so many slices."""
-        known = len(self._gathering.slices)
-        self._listen(lambda: len(self._gathering.slices) >= known + count, None)
-        return self._gathering.slices[known : known + count]
+        """Return the next so many slices, as they are: those that are gathered may be merged."""
+        newest: list[Slice] = []
+        self._newest = newest
+        self._listen(lambda: len(newest) >= count, None)
+        return newest[:count]
 
     def _result(self, began: dt.datetime, connecting: Connecting) -> Result:
         plan, gathering = self._plan, self._gathering
