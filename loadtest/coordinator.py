@@ -104,7 +104,8 @@ class Coordinator:
         """Connect everybody, load, drain.
 
         Raises:
-            LoadError: somebody could not connect, or a process of the load died.
+            LoadError: somebody could not connect, a process of the load died, or what was
+                put under load is not there any more.
         """
         plan = self._plan
         began = dt.datetime.now(dt.UTC)
@@ -125,6 +126,7 @@ class Coordinator:
                 # Who only answers must not end before all who ask.
                 self._tell(Stop())
                 self._listen(lambda: len(self._done) == len(self._processes), None)
+        self._check()
         return self._result(began, connecting)
 
     @contextlib.contextmanager
@@ -268,6 +270,13 @@ class Coordinator:
                 for _ in range(_RECOVER_SECONDS):
                     if not self._slices(1)[0].in_flight:
                         break
+            self._check()
+
+    def _check(self) -> None:
+        """Look whether all that was put under load is still there."""
+        for target in self._plan.targets:
+            if why := target.absence():
+                raise LoadError(why)
 
     def _wait_for_those_who_ask(self) -> None:
         self._listen(lambda: all(part in self._done for part in range(self._plan.processes)), None)
