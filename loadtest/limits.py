@@ -87,7 +87,8 @@ def judged(
     """
     seconds = sum(each.seconds for each in slices)
     failed = sum(each.failed for each in slices)
-    behind = slices[-1].in_flight - before
+    # After its first second, where there are more, whoever only thinks is in flight already.
+    behind = slices[-1].in_flight - (slices[0].in_flight if len(slices) > 1 else before)
     held = (
         failed == 0
         and latency.count > 0

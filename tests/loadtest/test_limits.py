@@ -69,6 +69,19 @@ def test_one_second_is_enough_to_see_that_a_server_does_not_answer(
     assert not limits.judged(500.0, [only], latency, 0).held
 
 
+def test_people_who_began_to_think_when_the_step_began_are_not_behind() -> None:
+    """They are in flight as long as they think, and as many as the rate makes them."""
+    seconds = [
+        Slice(
+            at=at, seconds=1, asked=500, answered=500, failed=0, in_flight=1_000,
+            p50=1, p99=1, max=1, frames=0, lag=1, cpu=0.1,
+        )
+        for at in (0, 1)
+    ]  # fmt: skip
+    latency = Latency(count=1_000, mean=1, p50=1, p90=1, p99=1, p999=1, max=1, histogram="")
+    assert limits.judged(500.0, seconds, latency, 500).held
+
+
 @pytest.mark.parametrize(
     ("tried", "beside"),
     [
