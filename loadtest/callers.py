@@ -63,6 +63,8 @@ class Caller:
         self._previous = b""
         #: When the question was asked that is waited for.
         self.asked_at = self._meant_at = 0.0
+        #: How many of its questions were answered in time.
+        self.answered = 0
         self._buffer = b""
         self._usual_length = -1
 
@@ -160,6 +162,7 @@ class Caller:
             tally.late += 1
         else:
             tally.answered += 1
+            self.answered += 1
             tally.seconds.append(now - self._meant_at - thought)
         self._done(now)
 

@@ -2,8 +2,9 @@
 
 It reads what is wanted, starts a gateway if none is named, has the load made
 and the result shown. Exit status: 0 every question got its answer and every
-requirement holds, 1 not so, 2 wrongly used or the load could not be made. Ctrl-C
-ends the load early and reports what there is; a second one ends everything.
+requirement holds, 1 not so, 2 wrongly used, the load could not be made (also when
+what it was made against is not there any more), or its result could not be written.
+Ctrl-C ends the load early and reports what there is; a second one ends everything.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from loadtest import descriptors, neighbours, places, plans, targets, thinking
+from loadtest import descriptors, neighbours, outputs, places, plans, targets, thinking
 from loadtest.coordinator import Coordinator, LoadError
 from loadtest.places import Target
 from loadtest.plans import Plan, Wishes
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         if given.list:
-            _say(_table())
+            outputs.say(_table())
             return 0
         if given.compare:
             return _compare(*given.compare)
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = _requirements(given.require)
         scenario, wishes = chosen(given)
         named = tuple(map(places.parse_target, given.target))
+        for name in filter(None, (given.json, given.report)):
+            outputs.check(name)
     except (ValueError, msgspec.MsgspecError) as error:
         parser.error(str(error))
     descriptors.allow_many()
@@ -185,30 +188,22 @@ def _show(result: Result, given: argparse.Namespace, wanted: Sequence[Requiremen
     from loadtest import requirements, summary  # noqa: PLC0415 - see _run
 
     result.verdicts = requirements.check(wanted, result)
+    files: list[tuple[str, Callable[[], bytes]]] = []
     if given.json:
-        Path(given.json).write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        files.append((given.json, lambda: msgspec.json.format(msgspec.json.encode(result))))
     if given.report:
         from loadtest import page  # noqa: PLC0415 - see _run
 
-        Path(given.report).write_text(page.render(result), encoding="utf-8")
-    _say(summary.text(result))
-    return int(failed(result))
-
-
-def _say(text: str) -> None:
-    """Print this to whoever still reads; the exit status says the same of a run without it."""
-    try:
-        # Flushed where it can be caught, and not when the process ends.
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Whoever read what we print has left. What is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        files.append((given.report, lambda: page.render(result).encode()))
+    for failure in (failures := outputs.leave(summary.text(result), files)):
+        print(f"not written: {failure}", file=sys.stderr)
+    return _USAGE if failures else int(failed(result))
 
 
 def _compare(first: str, second: str) -> int:
     from loadtest import comparison  # noqa: PLC0415 - see _run
 
-    _say(comparison.text(_read(first), _read(second)))
+    outputs.say(comparison.text(_read(first), _read(second)))
     return 0
 
 

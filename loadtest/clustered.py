@@ -3,7 +3,8 @@
 `python -m loadtest.clustered`: a real Redis Cluster of six nodes, two gateways on one
 core, the load and Redis on the other. Asked on A, answered on B; what both gateways
 spend together is what is compared with the target. It refuses to call a run good in
-which an answer was lost or went astray: then the exit status is 1.
+which an answer was lost or went astray, or after which not everybody is served again:
+then the exit status is 1.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway import errors
 from haproxy.redis_node import RedisServerError
-from haproxy.redis_shards import RedisCluster, running_cluster
+from haproxy.redis_shards import running_cluster
 from loadtest import descriptors, drivers, measures, report, requests, server
 from loadtest.callers import Caller
 from loadtest.handshakes import PeerError
@@ -89,7 +91,7 @@ def measured(a: Server, b: Server, seconds: float, callers: int = CALLERS) -> Ro
             p99=latencies[int(len(latencies) * 0.99)] * 1e3,
             commands=sent[0] / done,
             batches=sent[1] / done,
-            failures=load.tally.failures + load.tally.lost,
+            failures=load.tally.failures,
         )
 
 
@@ -107,31 +109,46 @@ def _counted(*servers: Server) -> list[float]:
     return [totals[name] for name in _COUNTED]
 
 
-def recovery(a: Server, b: Server, cluster: RedisCluster) -> float:
-    """Kill a primary under load; return after how many seconds everybody is served again."""
+class Recovery(NamedTuple):
+    """What came of a primary's death."""
+
+    seconds: float
+    #: Whether everybody got an answer again within them.
+    served: bool
+    #: Questions that were refused with the words that the store is away: it was, and that is told.
+    refused: int
+    #: All else that was no answer in time to whoever asked.
+    failures: int
+
+
+def recovery(
+    a: Server, b: Server, kill: Callable[[], None], patience: float = _GIVE_UP_SECONDS
+) -> Recovery:
+    """Kill a primary under load, and wait until everybody has an answer again, or give up."""
     with opened_load() as load:
         drivers.add_frontends(load, b.ws_port, FRONTENDS)
         askers = drivers.add_callers(load, a.mcp_port, CALLERS, requests.MODERN)
         drivers.begin(load, askers)
         load.run(measures.WARM_UP_SECONDS)
-        cluster.primaries[0].kill()
+        kill()
         killed = now = time.perf_counter()
-        waiting: dict[Caller, float] = {}
-        while now - killed < _GIVE_UP_SECONDS:
+        waiting: dict[Caller, int] = {}
+        while now - killed < patience:
             if now - killed < _STRUCK_SECONDS:
                 # Each of these questions has to be answered; most are not struck.
-                waiting |= {asker: asker.asked_at for asker in askers}
+                waiting |= {asker: asker.answered for asker in askers}
             elif not waiting:
                 break
             load.run(_SLICE_SECONDS)
             now = time.perf_counter()
-            waiting = {asker: since for asker, since in waiting.items() if asker.asked_at == since}
-        load.asking = False
-        load.run(_SLICE_SECONDS)
-        return now - killed
+            # Nobody is served by a refusal, after which the next question is asked, too.
+            waiting = {asker: had for asker, had in waiting.items() if asker.answered == had}
+        load.drain()
+        away = load.tally.refusals.get(errors.STORE_AWAY.encode(), 0)
+        return Recovery(now - killed, not waiting, away, load.tally.failures - away)
 
 
-def _lines(rounds: Sequence[Round], recovered: float) -> Iterator[str]:
+def _lines(rounds: Sequence[Round], recovered: Recovery) -> Iterator[str]:
     def middle(name: str) -> float:
         return float(statistics.median(getattr(each, name) for each in rounds))
 
@@ -143,16 +160,23 @@ def _lines(rounds: Sequence[Round], recovered: float) -> Iterator[str]:
     yield f"  p50, p99                {middle('p50'):.2f} ms, {middle('p99'):.2f} ms"
     yield f"  commands to Redis       {middle('commands'):.2f}: admit at A, hold and settle at B"
     yield f"  replies came in         {middle('batches'):.2f} readings each"
-    judged = _said(recovered, _TARGET_RECOVERY_SECONDS, "s")
-    yield f"a primary killed          all served again after {recovered:.1f} s   {judged}"
+    again = "all served again after" if recovered.served else "NOT served again in"
+    in_time = recovered.served and recovered.seconds <= _TARGET_RECOVERY_SECONDS
+    judged = _judged(_TARGET_RECOVERY_SECONDS, "s", reached=in_time)
+    yield f"a primary killed          {again} {recovered.seconds:.1f} s   {judged}"
+    yield f"  refused meanwhile       {recovered.refused:,}, as the store was away"
 
 
 def _said(value: float, most: float, unit: str) -> str:
-    return f"target <= {most:g} {unit}  {'reached' if value <= most else 'MISSED'}"
+    return _judged(most, unit, reached=value <= most)
+
+
+def _judged(most: float, unit: str, *, reached: bool) -> str:
+    return f"target <= {most:g} {unit}  {'reached' if reached else 'MISSED'}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status is 1 when an answer was lost or went astray."""
+    """Measure and print; the exit status is 1 when not everybody got their own answer."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.clustered", description=__doc__)
     parser.add_argument("--gateway", default=shlex.join(server.GATEWAY), help="how to start one")
     parser.add_argument("--seconds", type=float, default=3.0, help="of one run [3]")
@@ -174,17 +198,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             with server.pinned(cores.load):
                 rounds = [measured(a, b, options.seconds) for _ in range(options.runs)]
-                recovered = recovery(a, b, cluster)
+                recovered = recovery(a, b, cluster.primaries[0].kill)
             for line in _lines(rounds, recovered):
                 print(line)
             print(f"\nBoth gateways ran {a.runs}, on one core; Redis and the load on the other.")
     except (ServerError, PeerError, RedisServerError) as error:
         print(f"loadtest.clustered: {error}", file=sys.stderr)
         return 1
-    failures = sum(each.failures for each in rounds)
+    return _status(rounds, recovered)
+
+
+def _status(rounds: Sequence[Round], recovered: Recovery) -> int:
+    """Return the exit status, and say why it is 1."""
+    failures = recovered.failures + sum(each.failures for each in rounds)
     if failures:
         print(f"{failures} answers were lost, refused or went astray", file=sys.stderr)
-    return int(failures > 0)
+    if not recovered.served:
+        print("NOT served again after a primary was killed", file=sys.stderr)
+    return int(failures > 0 or not recovered.served)
 
 
 if __name__ == "__main__":

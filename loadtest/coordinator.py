@@ -85,7 +85,7 @@ class Coordinator:
         self._scrapers = scrapers
         self._watcher = watcher
         self._modules = modules(plan)
-        self._gathering = Gathering(len(self._modules))
+        self._gathering = Gathering(len(self._modules), asking=plan.processes)
         self._processes: list[_Process] = []
         self._buffers: dict[int, bytes] = {}
         self._done: dict[int, Done] = {}
@@ -97,12 +97,15 @@ class Coordinator:
         self._interrupted = False
         self._sampled_at = 0.0
         self._search = Search(plan.scenario.rate or 1.0)
+        #: Slices as they are made, since somebody began to wait for them.
+        self._newest: list[Slice] = []
 
     def run(self) -> Result:
         """Connect everybody, load, drain.
 
         Raises:
-            LoadError: somebody could not connect, or a process of the load died.
+            LoadError: somebody could not connect, a process of the load died, or what was
+                put under load is not there any more.
         """
         plan = self._plan
         began = dt.datetime.now(dt.UTC)
@@ -123,6 +126,7 @@ class Coordinator:
                 # Who only answers must not end before all who ask.
                 self._tell(Stop())
                 self._listen(lambda: len(self._done) == len(self._processes), None)
+        self._check()
         return self._result(began, connecting)
 
     @contextlib.contextmanager
@@ -217,8 +221,11 @@ class Coordinator:
             word = orders.told(line)
             if isinstance(word, Part):
                 made = self._gathering.add(part, word)
-                if made is not None and self._watcher is not None:
-                    self._watcher.update(made)
+                if made is not None:
+                    if self._plan.scenario.seeks_limit:
+                        self._newest.append(made)
+                    if self._watcher is not None:
+                        self._watcher.update(made)
             elif isinstance(word, (Joining, Connected)):
                 self._hear_of_connecting(part, word)
             else:
@@ -251,27 +258,35 @@ class Coordinator:
         wanted = max(1, round(self._plan.scenario.duration))
         while (rate := self._search.rate()) is not None:
             self._tell(Rate(rate))
-            self._slices(_SETTLE_SLICES)
+            before = self._slices(_SETTLE_SLICES)[-1].in_flight
             samples = self._samples()
             gathering.recent.reset()
             slices = self._slices(wanted)
             samples += self._samples()
-            step = limits.judged(rate, slices, gathering.recent.latency(), samples)
+            step = limits.judged(rate, slices, gathering.recent.latency(), before, samples)
             self._search.tried(step, slices)
             if not step.held:
                 self._tell(Rate(0.0))
                 for _ in range(_RECOVER_SECONDS):
                     if not self._slices(1)[0].in_flight:
                         break
+            self._check()
+
+    def _check(self) -> None:
+        """Look whether all that was put under load is still there."""
+        for target in self._plan.targets:
+            if why := target.absence():
+                raise LoadError(why)
 
     def _wait_for_those_who_ask(self) -> None:
         self._listen(lambda: all(part in self._done for part in range(self._plan.processes)), None)
 
     def _slices(self, count: int) -> list[Slice]:
-        """Return the next so many slices."""
-        known = len(self._gathering.slices)
-        self._listen(lambda: len(self._gathering.slices) >= known + count, None)
-        return self._gathering.slices[known : known + count]
+        """Return the next so many slices, as they are: those that are gathered may be merged."""
+        newest: list[Slice] = []
+        self._newest = newest
+        self._listen(lambda: len(newest) >= count, None)
+        return newest[:count]
 
     def _result(self, began: dt.datetime, connecting: Connecting) -> Result:
         plan, gathering = self._plan, self._gathering

@@ -17,9 +17,13 @@ _MOST_SLICES: Final = 3_600
 
 
 class Gathering:
-    """One run, as it becomes known."""
+    """One run, as it becomes known.
 
-    def __init__(self, processes: int) -> None:
+    Of so many ``processes``, ``asking`` are those that ask, and come first: all of them
+    when that is not said.
+    """
+
+    def __init__(self, processes: int, asking: int | None = None) -> None:
         self.slices: list[Slice] = []
         self.samples: list[ServerSample] = []
         self.whole = Histogram()
@@ -29,21 +33,26 @@ class Gathering:
         self.cpu_seconds: list[float] = [0.0] * processes
         self.lag_max = 0.0
         self._processes = processes
-        self._parts: dict[int, list[Part]] = {}
+        self._asking = processes if asking is None else asking
+        self._parts: dict[int, dict[int, Part]] = {}
         self._slice = Histogram()
 
     def add(self, process: int, part: Part) -> Slice | None:
         """Take a part; returns the slice that it was the last one of."""
-        self.cpu_seconds[process] += part.cpu * part.seconds
-        self.lag_max = max(self.lag_max, part.lag)
-        parts = self._parts.setdefault(part.index, [])
-        parts.append(part)
+        parts = self._parts.setdefault(part.index, {})
+        parts[process] = part
         return self._merge(part.index) if len(parts) == self._processes else None
 
     def finish(self, done: Sequence[Done]) -> None:
-        """Take what is left when all processes are done."""
+        """Take what is left when all processes are done.
+
+        Seconds of which nobody told who asks are none of the load: who only answers goes
+        on telling while the others wait for their last answers.
+        """
         for index in sorted(self._parts):
-            self._merge(index)
+            if min(self._parts[index]) < self._asking:
+                self._merge(index)
+        self._parts.clear()
         for each in done:
             self.whole.add(each.histogram)
         self.truth = merged([each.truth for each in done])
@@ -62,7 +71,11 @@ class Gathering:
             self.samples = sorted(kept, key=lambda each: each.at)
 
     def _merge(self, index: int) -> Slice:
-        parts = self._parts.pop(index)
+        told = self._parts.pop(index)
+        parts = list(told.values())
+        for process, part in told.items():
+            self.cpu_seconds[process] += part.cpu * part.seconds
+            self.lag_max = max(self.lag_max, part.lag)
         histogram = self._slice
         histogram.reset()
         for part in parts:

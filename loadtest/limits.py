@@ -76,17 +76,22 @@ def judged(
     rate: float,
     slices: Sequence[Slice],
     latency: Latency,
+    before: int,
     samples: Sequence[ServerSample] = (),
 ) -> Step:
     """Return how a rate did: what happened in these seconds, and how long answers took.
 
-    ``samples`` are what the instances said of themselves meanwhile.
+    ``before`` is how many questions were in flight when the first of them began,
+    ``samples`` are what the instances said of themselves meanwhile. A rate at which
+    nothing was answered does not hold: nothing is known of how long it would take.
     """
     seconds = sum(each.seconds for each in slices)
     failed = sum(each.failed for each in slices)
-    behind = slices[-1].in_flight - slices[0].in_flight
+    # After its first second, where there are more, whoever only thinks is in flight already.
+    behind = slices[-1].in_flight - (slices[0].in_flight if len(slices) > 1 else before)
     held = (
         failed == 0
+        and latency.count > 0
         and latency.p99 <= P99_MILLISECONDS
         and behind <= max(_BEHIND_ANYWAY, _BEHIND_SHARE * rate * seconds)
     )

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 LOOPBACK: Final = "127.0.0.1"
+# Whoever was asked too much may drop the first attempts, which are repeated after 1 and 3 seconds.
+_PATIENCE_SECONDS: Final = 10.0
 _SCHEMES: Final = ("ws", "http", "http")
 _PATHS: Final = ("/ws", "/mcp", "")
 
@@ -46,6 +48,18 @@ class Target(msgspec.Struct, frozen=True):
     mcp: Place
     #: The address of its monitoring port; empty when nobody is to look there.
     monitoring: str = ""
+
+    def absence(self) -> str:
+        """Return which port takes no connection any more, and why; nothing when both do."""
+        for place in (self.ws, self.mcp):
+            try:
+                family, address = place.socket_address()
+                with socket.socket(family, socket.SOCK_STREAM) as sock:
+                    sock.settimeout(_PATIENCE_SECONDS)
+                    sock.connect(address)
+            except OSError as error:
+                return f"{place.authority} takes no connection any more: {error.strerror or error}"
+        return ""
 
     def __str__(self) -> str:
         return f"ws://{self.ws.authority} and http://{self.mcp.authority}"

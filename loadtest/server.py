@@ -31,6 +31,7 @@ _PORTS: Final = range(20_000, 30_000)
 _CHOICES: Final = 100
 _STOP_SECONDS: Final = 10.0
 _KEPT_LINES: Final = 30
+_LAST_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.002
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICK: Final = os.sysconf("SC_CLK_TCK")
@@ -63,9 +64,15 @@ def choose_cores() -> Cores:
 
 
 class Server:
-    """A process that serves, and its ports."""
+    """A process that serves, its ports, and where what it logs is kept."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ws_port: int, mcp_port: int) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        ws_port: int,
+        mcp_port: int,
+        log: _Log | None = None,
+    ) -> None:
         self.process = process
         self.ws_port = ws_port
         self.mcp_port = mcp_port
@@ -74,6 +81,18 @@ class Server:
         self.start_seconds = 0.0
         #: How the gateway says that it runs; another server says nothing.
         self.runs = ""
+        self._log = log
+
+    def epitaph(self, seconds: float = 0.0) -> str:
+        """Return how it ended, with the last words of a gateway; nothing while it runs.
+
+        Wait for so long for one that is about to end.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self.process.wait(seconds)
+            words = "" if self._log is None else self._log.last_words()
+            return f"what was started here has ended with exit status {status}:\n{words}"
+        return ""
 
     def cpu(self) -> Cpu:
         """Return the CPU time it has used so far; not-a-number where that is not known."""
@@ -123,6 +142,12 @@ class _Log(threading.Thread):
                         self.known.set()
         self.known.set()
 
+    def last_words(self) -> str:
+        """Return the newest lines of a gateway that has ended."""
+        # Who inherited its output may hold it open.
+        self.join(_LAST_SECONDS)
+        return "".join(self.newest)
+
 
 @contextlib.contextmanager
 def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> Iterator[Server]:
@@ -139,10 +164,11 @@ def gateway(core: int | None, *flags: str, command: Sequence[str] = GATEWAY) -> 
         log.known.wait(_START_SECONDS)
         if not log.started_event:
             raise ServerError("the gateway did not start:\n" + "".join(log.newest))
-        server = Server(process, log.started_event["ws_port"], log.started_event["mcp_port"])
-        how = "compiled" if log.started_event["compiled"] else "from source"
-        server.runs = f"{how}, on {log.started_event['python']}"
-        server.monitoring_port = log.started_event["monitoring_port"]
+        event = log.started_event
+        server = Server(process, event["ws_port"], event["mcp_port"], log)
+        how = "compiled" if event["compiled"] else "from source"
+        server.runs = f"{how}, on {event['python']}"
+        server.monitoring_port = event["monitoring_port"]
         _wait_until_ready(server.monitoring_port)
         server.start_seconds = time.perf_counter() - begun
         yield server

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from loadtest import neighbours, places, plans, server
+from loadtest.coordinator import LoadError
 from loadtest.places import Target
 from loadtest.plans import Wishes
 from loadtest.scenarios import Scenario
+from loadtest.server import Server
 
 #: The environment variable that has the credential, as for `frontend-router ask`.
 VARIABLE: Final = "FRONTEND_ROUTER_TOKEN"
+# A process that takes no connection any more may take a moment to be gone.
+_GONE_SECONDS: Final = 1.0
 
 
 def credentials(file: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -41,7 +45,11 @@ def credentials(file: str | None, environment: Mapping[str, str]) -> tuple[str, 
 def running(
     scenario: Scenario, wishes: Wishes, given: tuple[Target, ...]
 ) -> Iterator[tuple[tuple[Target, ...], Wishes]]:
-    """Yield the targets, gateways of our own when none is given, and how they are loaded."""
+    """Yield the targets, gateways of our own when none is given, and how they are loaded.
+
+    Raises:
+        LoadError: one of our own has ended before the load has; the message has its last words.
+    """
     if given:
         yield given, wishes
         return
@@ -59,14 +67,24 @@ def running(
             for _ in range(count)
         ]
         print(f"started, {started[0].runs}", file=sys.stderr)
-        yield (
-            tuple(
-                Target(
-                    places.ws_place(each.ws_port),
-                    places.mcp_place(each.mcp_port),
-                    f"http://{places.LOOPBACK}:{each.monitoring_port}",
-                )
-                for each in started
-            ),
-            msgspec.structs.replace(wishes, tokens=tokens),
+        used = tuple(
+            Target(
+                places.ws_place(each.ws_port),
+                places.mcp_place(each.mcp_port),
+                f"http://{places.LOOPBACK}:{each.monitoring_port}",
+            )
+            for each in started
         )
+        try:
+            yield used, msgspec.structs.replace(wishes, tokens=tokens)
+        except LoadError as error:
+            if words := _epitaph(started, _GONE_SECONDS):
+                raise LoadError(f"{error}; {words}") from error
+            raise
+        if words := _epitaph(started):
+            raise LoadError(words)
+
+
+def _epitaph(started: Sequence[Server], seconds: float = 0.0) -> str:
+    """Return how one of them ended, with its last words; nothing while all run."""
+    return next(filter(None, (each.epitaph(seconds) for each in started)), "")

@@ -77,6 +77,8 @@ def test_callers_without_a_rate_ask_as_soon_as_they_can() -> None:
         (["baseline", "--gateway", ""], "'' is no command that can be run"),
         (["baseline", "--gateway", "'"], "is no command that can be run"),
         (["baseline", "--require", "p99 is good"], "p99 is good"),
+        (["soak", "--json", "/no/such/run.json"], "/no/such/run.json: there is no folder /no/such"),
+        (["soak", "--report", "/"], "/: it is a folder"),
         (["--compare", "/no/a", "/no/b"], "/no/a"),
     ],
 )
@@ -140,6 +142,22 @@ def test_a_gateway_of_its_own_is_put_under_load_and_reported_of(
     assert found.server
     assert [verdict.held for verdict in found.verdicts] == [True]
     assert json.loads(written.read_bytes())["scenario"] == "baseline"
+    assert "<html" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_result_that_cannot_be_written_is_said_all_the_same(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A disk is full only when it is over; the page, which is on another one, is written."""
+    page = tmp_path / "page.html"
+    files = ["--json", "/dev/full", "--report", str(page)]
+    with lying_server() as target:
+        address = f"ws://{target.ws.authority},http://{target.mcp.authority}/mcp"
+        assert cli.main(["baseline", *LITTLE, "--target", address, *files]) == 2
+    told = capfd.readouterr()
+    assert "Truth" in told.out
+    assert "/dev/full: No space left on device" in told.err
     assert "<html" in page.read_text(encoding="utf-8")
 
 

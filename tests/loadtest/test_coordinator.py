@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import selectors
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -16,10 +19,11 @@ import httpx
 import msgspec
 import pytest
 
-from loadtest import coordinator, places
+from loadtest import coordinator, orders, places, plans, server
 from loadtest.attendance import Attendance
 from loadtest.coordinator import Coordinator, LoadError
 from loadtest.limits import Search
+from loadtest.orders import Part
 from loadtest.places import Target
 from loadtest.plans import Wishes
 from loadtest.result import ServerSample, Slice, Step
@@ -194,6 +198,71 @@ def test_the_limit_is_found_where_the_server_gives_way() -> None:
     assert result.client.cpu == max(used[max(held)], used[min(broken)])
     assert result.conditions["highest rate that held"] == f"{max(held):g} a second"
     assert result.truth.asked == result.truth.answered + sum(result.truth.refused.values())
+
+
+def test_a_search_of_hours_gets_the_seconds_it_waits_for() -> None:
+    """What is kept of a run is merged by then: it neither grows by them nor shows them."""
+    with lying_server() as target:
+        run = Coordinator(small_plan(target, "find-limit"), [], None)
+    for index in range(3_600):
+        run._gathering.add(0, _part(index))
+    theirs, ours = socket.socketpair()
+    # It says no more after that: who waits for more hears that it has died.
+    with ours, subprocess.Popen([sys.executable, "-c", ""]) as process:
+        run._processes.append(coordinator._Process(process, ours))
+        run._buffers[0] = b""
+        run._selector.register(ours, selectors.EVENT_READ, 0)
+        with theirs:
+            theirs.sendall(b"".join(orders.encode(_part(index)) for index in range(3_600, 3_606)))
+        slices = run._slices(5)
+    run._selector.close()
+    assert [(each.at, each.seconds) for each in slices] == [(at, 1.0) for at in range(3_600, 3_605)]
+    assert len(run._gathering.slices) < 3_600
+
+
+def test_people_of_another_make_are_none_of_those_who_ask() -> None:
+    """What only they tell of is the wait for the last answers."""
+    wishes = Wishes(processes=2, driver="trio-websocket")
+    with lying_server() as target:
+        run = Coordinator(small_plan(target, wishes=wishes), [], None)
+    run._gathering.add(2, _part(0))
+    run._gathering.add(1, _part(1))
+    run._gathering.finish([])
+    run._selector.close()
+    assert [each.at for each in run._gathering.slices] == [1.0]
+
+
+def _part(index: int) -> Part:
+    return Part(
+        index=index, at=float(index), seconds=1.0, asked=1, answered=1, failed=0, in_flight=0,
+        frames=1, lag=1.0, cpu=0.5, histogram="",
+    )  # fmt: skip
+
+
+class _Ending:
+    """Ends the gateway when it is asked how it does for this time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], time: int) -> None:
+        self._process = process
+        self._left = time
+
+    def sample(self, at: float) -> ServerSample:
+        self._left -= 1
+        if not self._left:
+            self._process.kill()
+        return ServerSample(at=at, instance="it")
+
+
+@pytest.mark.parametrize("scenario", ["find-limit", "baseline"])
+def test_a_gateway_that_has_died_is_no_limit_and_no_result(scenario: str) -> None:
+    with server.gateway(None, *plans.GATEWAY_FLAGS) as dying:
+        target = Target(places.ws_place(dying.ws_port), places.mcp_place(dying.mcp_port))
+        plan = small_plan(target, scenario, Wishes(processes=1, timeout=1.0), duration=2.0)
+        run = Coordinator(plan, [_Ending(dying.process, 2)], None)
+        with pytest.raises(
+            LoadError, match=r"127\.0\.0\.1:\d+ takes no connection any more: .*refused"
+        ):
+            run.run()
 
 
 def _losing(sock: socket.socket, number: int, reply: bytes) -> None:

@@ -59,6 +59,22 @@ def test_what_only_some_told_at_the_end_counts_too() -> None:
     assert gathering.truth == Truth(asked=3, answered=2)
 
 
+def test_seconds_in_which_nobody_asks_any_more_are_no_part_of_the_load() -> None:
+    """People go on telling while those who ask only wait for answers."""
+    gathering = Gathering(3, asking=2)
+    for index in range(5):
+        gathering.add(2, _part(index, cpu=0.9, frames=7))
+    gathering.add(0, _part(0))
+    gathering.add(1, _part(0))
+    gathering.add(1, _part(1))
+    gathering.finish([_done(Truth())])
+    assert [(each.at, each.asked, each.frames) for each in gathering.slices] == [
+        (0.0, 6, 15),
+        (1.0, 4, 11),
+    ]
+    assert gathering.cpu_seconds == [0.5, 1.0, 1.8]
+
+
 def test_truths_are_added_with_their_reasons() -> None:
     parts = [Truth(lost=1, refused={"no": 1}), Truth(late=2, refused={"no": 2, "gone": 1})]
     assert merged(parts) == Truth(lost=1, late=2, refused={"no": 3, "gone": 1})

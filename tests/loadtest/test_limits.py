@@ -50,10 +50,36 @@ def test_a_rate_holds_when_answers_are_in_time_right_and_not_fewer_than_question
         for at in (1.0, 2.0)
         for name, share in (("one", 0.25), ("other", 0.75))
     ]
-    step = limits.judged(100.0, slices, latency, samples)
+    step = limits.judged(100.0, slices, latency, 5, samples)
     assert (step.held, step.answered_rate) == (held, 100)
     assert (step.client_cpu, step.server_cpu) == (0.2, 0.75)
-    assert limits.judged(100.0, slices, latency).server_cpu is None
+    assert limits.judged(100.0, slices, latency, 5).server_cpu is None
+
+
+@pytest.mark.parametrize(("answered", "in_flight"), [(0, 0), (1, 500), (500, 500)])
+def test_one_second_is_enough_to_see_that_a_server_does_not_answer(
+    answered: int, in_flight: int
+) -> None:
+    """What is in flight at its end says nothing without what was before."""
+    only = Slice(
+        at=9, seconds=1, asked=500, answered=answered, failed=0, in_flight=in_flight,
+        p50=None, p99=None, max=None, frames=0, lag=1, cpu=0.1,
+    )  # fmt: skip
+    latency = Latency(count=answered, mean=0, p50=0, p90=0, p99=0, p999=0, max=0, histogram="")
+    assert not limits.judged(500.0, [only], latency, 0).held
+
+
+def test_people_who_began_to_think_when_the_step_began_are_not_behind() -> None:
+    """They are in flight as long as they think, and as many as the rate makes them."""
+    seconds = [
+        Slice(
+            at=at, seconds=1, asked=500, answered=500, failed=0, in_flight=1_000,
+            p50=1, p99=1, max=1, frames=0, lag=1, cpu=0.1,
+        )
+        for at in (0, 1)
+    ]  # fmt: skip
+    latency = Latency(count=1_000, mean=1, p50=1, p90=1, p99=1, p999=1, max=1, histogram="")
+    assert limits.judged(500.0, seconds, latency, 500).held
 
 
 @pytest.mark.parametrize(

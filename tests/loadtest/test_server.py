@@ -33,6 +33,9 @@ def test_another_server_is_told_its_ports_and_ended() -> None:
         assert running.memory() > 1_000_000
         assert sum(running.cpu()) > 0
         assert running.waited() >= 0
+        assert running.epitaph() == ""
+        running.process.kill()
+        assert running.epitaph(10.0) == "what was started here has ended with exit status -9:\n"
     assert running.process.returncode is not None
     assert math.isnan(running.memory())
     assert all(math.isnan(part) for part in running.cpu())

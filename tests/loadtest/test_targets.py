@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from loadtest import targets
+from loadtest.coordinator import LoadError
 from loadtest.places import Target, mcp_place, ws_place
 from loadtest.plans import Wishes
 from loadtest.scenarios import SCENARIOS
@@ -39,3 +44,24 @@ def test_targets_that_are_named_are_taken_with_their_credentials() -> None:
     wishes = Wishes(tokens=("a",))
     with targets.running(SCENARIOS["baseline"], wishes, given) as found:
         assert found == (given, wishes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", ["", "nobody is there"])
+def test_a_gateway_that_has_ended_is_said_to_have_with_its_last_words(
+    tmp_path: Path, known: str
+) -> None:
+    """Whether the load has found that out or not."""
+    file = tmp_path / "pid"
+    script = f'echo $$ > {shlex.quote(str(file))}; exec "$@"'
+    wishes = Wishes(gateway=("sh", "-c", script, "sh", sys.executable, "-m", "gateway"))
+    said = f"{known}.*has ended with exit status -9:\n.*gateway_started"
+    with (
+        pytest.raises(LoadError, match=f"(?s){said}"),
+        targets.running(SCENARIOS["baseline"], wishes, ()),
+    ):
+        pid = int(file.read_text())
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        if known:
+            raise LoadError(known)
