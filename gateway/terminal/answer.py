@@ -38,6 +38,7 @@ waits until there is one.
 examples:
   frontend-router answer --user ann --group ops
   echo approved | frontend-router answer --once"""
+_ONCE: Final = "End after the first answer that is accepted; the exit status is 1 if none was."
 # Full jitter, so that a restarted gateway is not met by everybody at once.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 20.0
@@ -71,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     credential.add_argument(parser)
     parser.add_argument("--user", default="", help="Who answers; for questions to a user.")
     parser.add_argument("--group", action="append", default=[], help="A group of theirs; repeat.")
-    parser.add_argument("--once", action="store_true", help="End after the first answer.")
+    parser.add_argument("--once", action="store_true", help=_ONCE)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -98,6 +99,8 @@ def main(options: argparse.Namespace) -> int:
     except* BrokenPipeError:
         # Whoever read what we show has left. What is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if options.once and not inbox.accepted and not terminal.problem:
+        return _complain("no answer is known to have been accepted (--once)")
     return _complain(terminal.problem) if terminal.problem else 0
 
 

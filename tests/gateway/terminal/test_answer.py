@@ -351,6 +351,23 @@ def test_what_is_to_be_sent_again_is_no_answer_to_the_next_question() -> None:
     assert answers == [("first", "yes"), ("first", "yes"), ("second", "no")]
 
 
+def test_once_fails_where_no_answer_was_accepted() -> None:
+    def visit(connection: ServerConnection) -> None:
+        let_in(connection)
+        say(connection, type="ask_user", request_id="q", question="Sure?")
+        heard(connection, "user_response")
+        say(connection, type="response_ack", request_id="q", status="too_late")
+        heard(connection, "disconnect")
+
+    with played(visit) as url, terminal(url, "--once") as screen:
+        screen.type("approved\n")
+        screen.see("[1] too late")
+        assert screen.end() == (
+            1,
+            "frontend-router: no answer is known to have been accepted (--once)\n",
+        )
+
+
 def test_a_gateway_that_cannot_tell_who_has_come_is_asked_again() -> None:
     left: list[bool] = []
     answers = []
