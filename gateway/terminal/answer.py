@@ -38,6 +38,7 @@ waits until there is one.
 examples:
   frontend-router answer --user ann --group ops
   echo approved | frontend-router answer --once"""
+_ONCE: Final = "End after the first answer that is accepted; the exit status is 1 if none was."
 # Full jitter, so that a restarted gateway is not met by everybody at once.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 20.0
@@ -47,6 +48,9 @@ _TERMINAL_CODES: Final = (*range(3500, 4000), *range(4500, 5000), 1002, 1003, 10
 _UNAUTHENTICATED: Final = 3000
 # A gateway of the first generation acknowledges nothing.
 _LONGEST_WITHOUT_ACK: Final = 10.0
+# Any other says by then what became of an answer, also when its store is away: that is tried
+# for 15 s (`--redis-command-seconds`). Sent twice, an answer counts once.
+_LONGEST_UNTIL_ACK: Final = 30.0
 _CONNECT_SECONDS: Final = 10.0
 _GOODBYE_SECONDS: Final = 1.0
 # Until the gateway says how often it pings.
@@ -68,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     credential.add_argument(parser)
     parser.add_argument("--user", default="", help="Who answers; for questions to a user.")
     parser.add_argument("--group", action="append", default=[], help="A group of theirs; repeat.")
-    parser.add_argument("--once", action="store_true", help="End after the first answer.")
+    parser.add_argument("--once", action="store_true", help=_ONCE)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -95,6 +99,8 @@ def main(options: argparse.Namespace) -> int:
     except* BrokenPipeError:
         # Whoever read what we show has left. What is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if options.once and not inbox.accepted and not terminal.problem:
+        return _complain("no answer is known to have been accepted (--once)")
     return _complain(terminal.problem) if terminal.problem else 0
 
 
@@ -105,6 +111,10 @@ def _complain(problem: str) -> int:
 
 def _show(text: str) -> None:
     print(text, flush=True)
+
+
+def _jitter(longest: float) -> float:
+    return longest * secrets.randbelow(1000) / 1000
 
 
 def _unusable(url: str) -> str:
@@ -132,8 +142,18 @@ class _Terminal:
         self._pause = _FIRST_PAUSE
         # What a gateway that restarts or is too full said of when to come back, in seconds.
         self._told_pause: float | None = None
+        # Whether the gateway has acknowledged the connection, until when it is given time to do
+        # so, and whether it says what becomes of answers.
+        self._is_acknowledged = False
+        self._ready_at = 0.0
+        self._acknowledges = False
         # The question whose answer waits for its acknowledgement.
         self._unacknowledged = ""
+        # Whether that answer was sent on this connection, and nothing was said of it yet.
+        self._is_under_way = False
+        # When to send it again, and how long to wait for that where nobody says how long.
+        self._again_at = 0.0
+        self._again_pause = _FIRST_PAUSE
         # Set, and replaced, whenever the gateway said something, came or went.
         self._news = trio.Event()
         self.problem = ""
@@ -148,12 +168,12 @@ class _Terminal:
     async def _stay_connected(self) -> None:
         while True:
             why = await self._visit()
-            self._connection = None
+            self._connection, self._is_under_way = None, False
             if self.problem:
                 return
             self._inbox.forget()
             self._spread_news()
-            wait = self._pause * secrets.randbelow(1000) / 1000
+            wait = _jitter(self._pause)
             if self._told_pause is not None:
                 wait, self._told_pause = self._told_pause, None
             _show(f"- {why}; trying again in {wait:.1f} s")
@@ -201,11 +221,16 @@ class _Terminal:
             "- connected again" if self._welcomed else "- connected; /help tells what can be typed"
         )
         self._connection = connection
+        self._is_acknowledged = self._acknowledges = False
+        self._ready_at = trio.current_time() + _LONGEST_WITHOUT_ACK
         self._welcomed = True
         self._spread_news()
         while True:
             with trio.move_on_after(self._heartbeat) as patience:
-                self._notice(self._inbox.take(json.loads(await connection.get_message())))
+                frame = self._inbox.take(json.loads(await connection.get_message()))
+                self._notice(frame)
+                if self._is_refused_for_now(frame):
+                    return
             if patience.cancelled_caught and not await self._is_alive(connection):
                 return
 
@@ -214,18 +239,52 @@ class _Terminal:
             await connection.ping()
         return not patience.cancelled_caught
 
+    def _is_refused_for_now(self, frame: Frame) -> bool:
+        """Whether the gateway cannot let us in now; on this connection it will not do so later."""
+        is_about_us = frame.type == "error" and not frame.request_id and not self._is_acknowledged
+        return is_about_us and frame.retryable
+
     def _notice(self, frame: Frame) -> None:
         about = frame.request_id
-        if frame.type == "connect_ack" and frame.heartbeat_seconds:
-            self._heartbeat = max(frame.heartbeat_seconds, _SHORTEST_HEARTBEAT)
+        if frame.type == "connect_ack":
+            if not self._is_acknowledged:
+                # What was sent before may have been refused, as nobody knew yet whose it was.
+                self._is_under_way = False
+            self._is_acknowledged = True
+            self._acknowledges = frame.server_time is not None
+            if frame.heartbeat_seconds:
+                self._heartbeat = max(frame.heartbeat_seconds, _SHORTEST_HEARTBEAT)
         if frame.type != "error":
             self._pause = _FIRST_PAUSE
         elif frame.retry_after > 0 and not about:
             self._told_pause = min(frame.retry_after, _LONGEST_PAUSE)
-        is_ack = frame.type == "response_ack" and about == self._unacknowledged
-        if is_ack or (frame.type == "error" and about in ("", self._unacknowledged)):
-            self._unacknowledged = ""
+        if frame.type == "response_ack" and about == self._unacknowledged:
+            self._settled()
+        elif frame.type == "error" and self._is_under_way and self._is_about_answer(about):
+            self._refused(frame)
         self._spread_news()
+
+    def _is_about_answer(self, question_id: str) -> bool:
+        # An error that names no question is about who we are, as long as that is not known.
+        is_about_all = not question_id and self._is_acknowledged
+        return is_about_all or question_id == self._unacknowledged
+
+    def _settled(self) -> None:
+        """It is known what became of the answer."""
+        self._unacknowledged, self._is_under_way = "", False
+
+    def _refused(self, error: Frame) -> None:
+        """The answer that was under way was not taken: for good, or for now."""
+        if not error.retryable:
+            self._settled()
+            return
+        wait = error.retry_after
+        if not wait > 0:
+            wait = _jitter(self._again_pause)
+            self._again_pause = min(2 * self._again_pause, _LONGEST_PAUSE)
+        _show(f"- sending it again in {wait:.1f} s")
+        self._again_at = trio.current_time() + wait
+        self._is_under_way = False
 
     def _spread_news(self) -> None:
         self._news.set()
@@ -254,23 +313,42 @@ class _Terminal:
                 await self._connection.send_message('{"type":"disconnect"}')
         scope.cancel()
 
-    async def _send(self, frame: dict[str, Any]) -> None:
-        """Send an answer, again after each reconnect, until it is known what became of it."""
-        self._unacknowledged = frame["request_id"]
-        while self._unacknowledged:
+    async def _ready(self) -> WebSocketConnection:
+        """Wait for a connection whose gateway knows who we are, or says nothing about it."""
+        while True:
             while (connection := self._connection) is None:
                 await self._news.wait()
-            with trio.move_on_after(_LONGEST_WITHOUT_ACK) as patience:
-                # If it is closed, the listener sees that, too, and it is news.
-                with contextlib.suppress(ConnectionClosed):
-                    await connection.send_message(json.dumps(frame))
-                while self._unacknowledged and self._connection is connection:
+            with trio.move_on_at(self._ready_at):
+                while self._connection is connection and not self._is_acknowledged:
                     await self._news.wait()
-            if patience.cancelled_caught:
+            if self._connection is connection:
+                return connection
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        """Send an answer until it is known what became of it.
+
+        It is sent again after each reconnect, and when the gateway could not take it.
+        """
+        self._unacknowledged = frame["request_id"]
+        self._again_pause = _FIRST_PAUSE
+        while self._unacknowledged:
+            connection = await self._ready()
+            self._is_under_way, self._again_at = True, 0.0
+            # If it is closed, the listener sees that, too, and it is news.
+            with contextlib.suppress(ConnectionClosed):
+                await connection.send_message(json.dumps(frame))
+            longest = _LONGEST_UNTIL_ACK if self._acknowledges else _LONGEST_WITHOUT_ACK
+            with trio.move_on_after(longest) as patience:
+                while self._is_under_way:
+                    await self._news.wait()
+            if patience.cancelled_caught and not self._acknowledges:
                 text = "sent; whether it arrived was not said"
                 ack = {"request_id": self._unacknowledged, "status": "unknown", "message": text}
                 self._inbox.take({"type": "response_ack"} | ack)
-                self._unacknowledged = ""
+                self._settled()
+            with trio.move_on_at(self._again_at):
+                while self._unacknowledged:
+                    await self._news.wait()
 
 
 @final

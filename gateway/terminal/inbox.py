@@ -65,12 +65,15 @@ class Frame(msgspec.Struct, rename={"asker": "from", "kind": "type"}):
     message: str = ""
     server_time: _Time | None = None
     heartbeat_seconds: float = 0.0
+    retryable: bool = False
     retry_after: float = 0.0
 
     @property
     def type(self) -> str:
         """What it is called, also where Go's server does not call it anything."""
-        return self.kind or ("ask_user" if self.question is not None else "")
+        if self.kind or self.question is not None:
+            return self.kind or "ask_user"
+        return "connect_ack" if self.status == "connected" else ""
 
 
 def _now() -> datetime:

@@ -14,17 +14,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
+from trio_websocket import WebSocketConnection, wrap_client_stream, wrap_server_stream
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 from websockets.utils import accept_key
 
 from gateway.cli import main
-from gateway.terminal.answer import _Keyboard
+from gateway.terminal.answer import _Keyboard, _Terminal
+from gateway.terminal.inbox import Inbox
 from haproxy.redis_node import free_port
 from tests.gateway.terminal.person import sitting
 from tests.live.peer import frame
@@ -273,6 +277,13 @@ def say(connection: ServerConnection, **frame: Any) -> None:
     connection.send(json.dumps(frame))
 
 
+def let_in(connection: ServerConnection) -> str:
+    """Acknowledge who has come. Returns the frontend's id."""
+    us: str = heard(connection, "connect")["frontend_id"]
+    say(connection, type="connect_ack", status="connected", frontend_id=us)
+    return us
+
+
 def test_a_gateway_of_gos_is_served_without_types_and_acknowledgements() -> None:
     answers = []
 
@@ -297,14 +308,13 @@ def test_an_answer_whose_acknowledgement_was_lost_is_sent_again() -> None:
     sent = []
 
     def first(connection: ServerConnection) -> None:
-        heard(connection, "connect")
+        let_in(connection)
         say(connection, type="ask_user", request_id="q", question="Sure?")
         sent.append(heard(connection, "user_response"))
 
     def second(connection: ServerConnection) -> None:
-        us = heard(connection, "connect")["frontend_id"]
+        by = {"frontend_id": let_in(connection)}
         sent.append(heard(connection, "user_response"))
-        by = {"frontend_id": us}
         say(connection, type="response_ack", request_id="q", status="duplicate", by=by)
         heard(connection, "disconnect")
 
@@ -315,6 +325,208 @@ def test_an_answer_whose_acknowledgement_was_lost_is_sent_again() -> None:
         assert screen.ended() == (0, "")
     assert len(sent) == 2
     assert sent[0] == sent[1]
+
+
+def test_what_is_to_be_sent_again_is_no_answer_to_the_next_question() -> None:
+    sent = []
+
+    def visit(connection: ServerConnection) -> None:
+        let_in(connection)
+        say(connection, type="ask_user", request_id="first", question="Ship it?")
+        sent.append(heard(connection, "user_response"))
+        fields = {"message": "send it again", "retryable": True, "retry_after": 0.01}
+        say(connection, type="error", code="unavailable", request_id="first", **fields)
+        sent.append(heard(connection, "user_response"))
+        say(connection, type="response_ack", request_id="first", status="accepted")
+        say(connection, type="ask_user", request_id="second", question="Delete it?")
+        sent.append(heard(connection, "user_response"))
+        say(connection, type="response_ack", request_id="second", status="accepted")
+        heard(connection, "disconnect")
+
+    with played(visit) as url, terminal(url) as screen:
+        screen.type("yes\nno\n")
+        screen.see("- sending it again in 0.0 s")
+        assert screen.end() == (0, "")
+    answers = [(each["request_id"], each["answer"]) for each in sent]
+    assert answers == [("first", "yes"), ("first", "yes"), ("second", "no")]
+
+
+def test_once_fails_where_no_answer_was_accepted() -> None:
+    def visit(connection: ServerConnection) -> None:
+        let_in(connection)
+        say(connection, type="ask_user", request_id="q", question="Sure?")
+        heard(connection, "user_response")
+        say(connection, type="response_ack", request_id="q", status="too_late")
+        heard(connection, "disconnect")
+
+    with played(visit) as url, terminal(url, "--once") as screen:
+        screen.type("approved\n")
+        screen.see("[1] too late")
+        assert screen.end() == (
+            1,
+            "frontend-router: no answer is known to have been accepted (--once)\n",
+        )
+
+
+def test_a_gateway_that_cannot_tell_who_has_come_is_asked_again() -> None:
+    left: list[bool] = []
+    answers = []
+
+    def unsure(connection: ServerConnection) -> None:
+        heard(connection, "connect")
+        say(connection, type="error", code="unavailable", message="who?", retryable=True)
+        with pytest.raises(ConnectionClosed):
+            connection.recv(PATIENCE)
+        left.append(True)
+
+    def sure(connection: ServerConnection) -> None:
+        let_in(connection)
+        say(connection, type="ask_user", request_id="q", question="Sure?")
+        answers.append(heard(connection, "user_response")["answer"])
+        say(connection, type="response_ack", request_id="q", status="accepted")
+        heard(connection, "disconnect")
+
+    with played(unsure, sure) as url, terminal(url, "--once") as screen:
+        screen.type("yes\n")
+        screen.see("connection lost")
+        assert screen.end() == (0, "")
+    assert left == [True]
+    assert answers == ["yes"]
+
+
+ANSWER = {"type": "user_response", "request_id": "q", "answer": "yes"}
+WELCOME = {"type": "connect_ack", "status": "connected"}
+AGAIN = {"type": "error", "code": "busy", "message": "send it again", "retryable": True}
+ACK = {"type": "response_ack", "request_id": "q", "status": "accepted"}
+
+
+class Gateway:
+    """The other end of a terminal's connection, in memory."""
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+
+    async def hear(self) -> Any:
+        return json.loads(await self._connection.get_message())
+
+    async def say(self, frame: dict[str, Any]) -> None:
+        await self._connection.send_message(json.dumps(frame))
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[Gateway]:
+    """Have a terminal send an answer, until it knows what became of that."""
+    near, far = memory_stream_pair()
+    terminal = _Terminal("", {"type": "connect"}, Inbox(print), once=False)
+
+    async def visit() -> None:
+        # It takes any stream, whatever its signature says.
+        stream: Any = near
+        await terminal._listen(await wrap_client_stream(nursery, stream, "gateway", "/ws"))
+
+    with trio.fail_after(PATIENCE * 10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(visit)
+            gateway = Gateway(await (await wrap_server_stream(nursery, far)).accept())
+            assert await gateway.hear() == {"type": "connect"}
+            await wait_all_tasks_blocked()
+            async with trio.open_nursery() as sending:
+                sending.start_soon(terminal._send, ANSWER)
+                yield gateway
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("about", [{"request_id": "q"}, {}])
+async def test_an_answer_is_sent_again_when_the_gateway_says_so(
+    about: dict[str, Any], autojump_clock: MockClock
+) -> None:
+    async with answering() as gateway:
+        await gateway.say(WELCOME)
+        assert await gateway.hear() == ANSWER
+        refused_at = trio.current_time()
+        await gateway.say(AGAIN | about | {"retry_after": 70.0})
+        assert await gateway.hear() == ANSWER
+        assert trio.current_time() - refused_at == pytest.approx(70)
+        await gateway.say(ACK)
+
+
+async def test_an_answer_is_sent_again_after_longer_and_longer_pauses(
+    autojump_clock: MockClock,
+) -> None:
+    async with answering() as gateway:
+        await gateway.say(WELCOME)
+        for longest in (0.5, 1, 2, 4, 8, 16, 20, 20):
+            assert await gateway.hear() == ANSWER
+            refused_at = trio.current_time()
+            await gateway.say(AGAIN | {"request_id": "q"})
+            with trio.fail_at(refused_at + longest):
+                assert await gateway.hear() == ANSWER
+            await gateway.say(AGAIN | {"request_id": "q", "retry_after": 0.001})
+        assert await gateway.hear() == ANSWER
+        await gateway.say(ACK)
+
+
+async def test_an_answer_that_is_acknowledged_after_all_is_not_sent_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with answering() as gateway:
+        await gateway.say(WELCOME)
+        assert await gateway.hear() == ANSWER
+        await gateway.say(AGAIN | {"request_id": "q", "retry_after": 70.0})
+        await gateway.say(ACK)
+        with trio.move_on_after(100) as quiet:
+            await gateway.hear()
+        assert quiet.cancelled_caught
+
+
+async def test_an_answer_waits_until_the_gateway_knows_whose_it_is(
+    autojump_clock: MockClock,
+) -> None:
+    async with answering() as gateway:
+        with trio.move_on_after(9) as quiet:
+            await gateway.hear()
+        assert quiet.cancelled_caught
+        await gateway.say({"status": "connected"})
+        assert await gateway.hear() == ANSWER
+        await gateway.say(ACK)
+
+
+async def test_who_acknowledges_nothing_is_answered_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
+    started = trio.current_time()
+    async with answering() as gateway:
+        assert await gateway.hear() == ANSWER
+        assert trio.current_time() - started == pytest.approx(10)
+    assert trio.current_time() - started == pytest.approx(20)
+
+
+async def test_a_gateway_that_acknowledges_answers_may_take_its_time(
+    autojump_clock: MockClock,
+) -> None:
+    """It tries for long to reach its store before it says that it cannot."""
+    async with answering() as gateway:
+        await gateway.say(WELCOME | {"server_time": "2026-01-01T00:00:00Z"})
+        assert await gateway.hear() == ANSWER
+        with trio.move_on_after(25) as quiet:
+            await gateway.hear()
+        assert quiet.cancelled_caught
+        await gateway.say(AGAIN | {"request_id": "q", "retry_after": 0.001})
+        assert await gateway.hear() == ANSWER
+        # Nothing at all is said of that one.
+        assert await gateway.hear() == ANSWER
+        await gateway.say(ACK)
+
+
+async def test_an_answer_that_came_before_it_was_known_whose_it_is_is_sent_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with answering() as gateway:
+        assert await gateway.hear() == ANSWER
+        await gateway.say({"type": "error", "code": "unauthenticated", "message": "who?"})
+        await gateway.say(WELCOME)
+        assert await gateway.hear() == ANSWER
+        await gateway.say(ACK)
 
 
 def test_a_line_that_went_dead_is_left() -> None:

@@ -92,6 +92,26 @@ def test_each_frame_is_shown_in_words(frame: dict[str, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("frame", "name"),
+    [
+        (PLAIN, "ask_user"),
+        ({"request_id": "g", "question": "Go?"}, "ask_user"),
+        ({"status": "connected"}, "connect_ack"),
+        ({"type": "response_ack", "status": "connected"}, "response_ack"),
+        ({"status": "accepted"}, ""),
+    ],
+)
+def test_what_has_no_type_is_known_by_its_fields(frame: dict[str, Any], name: str) -> None:
+    assert Screen().inbox.take(frame).type == name
+
+
+def test_an_error_says_whether_to_send_it_again() -> None:
+    error = {"type": "error", "code": "busy", "message": "Busy."}
+    assert not Screen().inbox.take(error).retryable
+    assert Screen().inbox.take(error | {"retryable": True}).retryable
+
+
+@pytest.mark.parametrize(
     ("deadline", "left"),
     [
         (timedelta(seconds=59), "0:59"),
