@@ -53,13 +53,16 @@ class _Ear:
 
 @final
 class Watch:
-    """Whether a question was heard to end while it was read."""
+    """How often a question was heard to end while it was read; its readers share this.
 
-    __slots__ = ("ended", "readers")
+    Each compares it with what it was as that one began to read.
+    """
+
+    __slots__ = ("ends", "readers")
 
     def __init__(self) -> None:
         self.readers = 0
-        self.ended = False
+        self.ends = 0
 
 
 @final
@@ -315,4 +318,4 @@ class Events:
     def _ended(self, question_id: str) -> None:
         watch = self._watches.get(question_id)
         if watch is not None:
-            watch.ended = True
+            watch.ends += 1

@@ -88,6 +88,7 @@ class Questions:
             else records.question_bytes(question, compress)
         )
         watch = self._events.watch(question.id)
+        ends = watch.ends
         try:
             while True:
                 reply = await self._admit(
@@ -109,7 +110,7 @@ class Questions:
                 if status == b"there" and reply[2]:
                     there = await self._outcome(question.tenant, reply[2])
                     return Admission(question, True, there)  # noqa: FBT003 - as in memory
-                if watch.ended:
+                if watch.ends != ends:
                     found = await self.find(question.tenant, question.id)
                     return Admission(question, True, None if found is None else found.outcome)  # noqa: FBT003 - as in memory
                 self._inboxes.add(
@@ -174,7 +175,7 @@ class Questions:
         watch = self._events.watch(question_id)
         try:
             while True:
-                watch.ended = False
+                ends = watch.ends
                 body, ended, *beside = await self._client.execute(
                     "HMGET", key, "b", "o", "v", "w", slot=place.slot
                 )
@@ -184,7 +185,7 @@ class Questions:
                 if question.tenant != tenant:
                     return None
                 answers = await self._ballots(tenant, beside[0])
-                if ended is None and watch.ended:
+                if ended is None and watch.ends != ends:
                     # It has while it was read, in Redis or here.
                     continue
                 notes = records.notes(beside[1])
@@ -249,6 +250,7 @@ class Questions:
         if place is None:
             return None
         watch = self._events.watch(question_id)
+        ends = watch.ends
         try:
             body = await self._client.call(
                 HOLD,
@@ -257,7 +259,7 @@ class Questions:
                 slot=place.slot,
             )
             question = None if body is None else await self._question(tenant, body)
-            return None if watch.ended else question
+            return None if watch.ends != ends else question
         finally:
             self._events.unwatch(question_id, watch)
 

@@ -199,7 +199,7 @@ def test_what_a_reading_finds_is_told() -> None:
     world.events.reread(PLACE, listings[:1], listings[1:])
     assert world.heard.opened == [new.id]
     assert world.heard.settled == [("acme", old.id)]
-    assert watch.ended
+    assert watch.ends == 1
     (concerns,) = world.heard.missing
     assert concerns(new.id)
     assert not concerns(question(place=PLACES[6]).id)
@@ -277,7 +277,7 @@ def test_watches_are_forgotten_with_their_last_reader() -> None:
     one = world.events.watch(asked.id)
     assert world.events.watch(asked.id) is one
     world.events.ended_here("acme", asked.id)
-    assert one.ended
+    assert one.ends == 1
     world.events.unwatch(asked.id, one)
     assert world.events.watch(asked.id) is one
     world.events.unwatch(asked.id, one)
