@@ -8,6 +8,7 @@ its reply, so that nothing is done unnoticed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
 import trio
@@ -141,7 +142,7 @@ class Sweeps:
             self._unread[place] = None
             try:
                 with trio.move_on_after(self._patience) as scope:
-                    opened, ended = await self._inboxes.reread(place)
+                    opened, ended = await self._inboxes.reread(place, partial(self._wait_on, scope))
                     self._events.reread(place, opened, ended)
                     self._unread.pop(place, None)
             except StoreUnavailableError as error:
@@ -150,6 +151,10 @@ class Sweeps:
                 # The next one may be silent with it: no sweep waits for more than one.
                 return _silent(place)
         return failure
+
+    def _wait_on(self, scope: trio.CancelScope) -> None:
+        """Take much that is read for no silence."""
+        scope.deadline = trio.current_time() + self._patience
 
     def _ask(self, place: Place, limit: int) -> _Asked:
         heard = self._events.last_of(place)
