@@ -76,6 +76,23 @@ class Promise(Generic[T]):
         """Have ``waiter`` go on when it is done; `pool.jobs` calls this, for its jobs."""
         self._waiter = waiter
 
+    async def wait_done(self) -> None:
+        """Wait in a task until it is done; cancelling who waits leaves it as it was.
+
+        Its value, or its error, is for whoever awaits it then.
+        """
+        if self.done:
+            return
+        if self._waiter is not None:
+            raise RuntimeError("somebody else waits for this promise already")
+        self._waiter = trio.lowlevel.current_task()
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._waiter = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
     def __await__(self) -> Generator[Any, Any, T]:
         if not self.done:
             if self._waiter is not None:

@@ -40,25 +40,30 @@ UNKNOWN: Final = -1
 class _Ear:
     """What is heard of one place."""
 
-    __slots__ = ("is_listening", "is_read", "last", "place")
+    __slots__ = ("is_listening", "is_read", "is_reading", "last", "place")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.is_listening = False
         #: Whether all that was not heard has been read.
         self.is_read = False
+        #: Whether it is being read, and was listened to all the time since that began.
+        self.is_reading = False
         self.last = UNKNOWN
 
 
 @final
 class Watch:
-    """Whether a question was heard to end while it was read."""
+    """How often a question was heard to end while it was read; its readers share this.
 
-    __slots__ = ("ended", "readers")
+    Each compares it with what it was as that one began to read.
+    """
+
+    __slots__ = ("ends", "readers")
 
     def __init__(self) -> None:
         self.readers = 0
-        self.ended = False
+        self.ends = 0
 
 
 @final
@@ -118,14 +123,14 @@ class Events:
         """A subscription begins, or begins again: what was said before is not known."""
         ear = self._ears[channel]
         ear.is_listening = True
-        ear.is_read = False
+        ear.is_read = ear.is_reading = False
         ear.last = UNKNOWN
         self._judge()
 
     def unsubscribed(self, channel: bytes) -> None:
         """A subscription is lost: until it is back the sweeps hear for it."""
         ear = self._ears[channel]
-        ear.is_listening = ear.is_read = False
+        ear.is_listening = ear.is_read = ear.is_reading = False
         self._judge()
 
     def message(self, channel: bytes, payload: bytes) -> None:
@@ -183,7 +188,8 @@ class Events:
         """A place was read anew: tell what has changed unheard."""
         self.rereads += 1
         ear = self._ears[place.channel]
-        ear.is_read = ear.is_listening and ear.last != UNKNOWN
+        # What was opened while nobody listened may have come too late to be read.
+        ear.is_read = ear.is_reading
         self._judge()
         receiver = self._receiver
         if receiver is None:
@@ -228,6 +234,7 @@ class Events:
         # What was heard since the sweep is not heard again.
         ear.last = max(ear.last, last)
         ear.is_read = False
+        ear.is_reading = ear.is_listening
         self._judge()
         return True
 
@@ -319,4 +326,4 @@ class Events:
     def _ended(self, question_id: str) -> None:
         watch = self._watches.get(question_id)
         if watch is not None:
-            watch.ended = True
+            watch.ends += 1

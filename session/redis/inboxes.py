@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
 import msgspec
+import trio
 
 from pool.promises import Promise
 from session.errors import StoreUnavailableError
@@ -21,8 +22,15 @@ from session.redis.records import Listing
 
 _TENANTS: Final = 2_000
 _LISTINGS: Final = 200_000
+# Tenants whose listings are asked for before the first one's are there.
+_READ_AT_ONCE: Final = 100
+_LOOKED_AT_PER_STEP: Final = 1_000
 
 Read = Callable[[str, Place], Promise[Any]]
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know."""
 
 
 @final
@@ -58,6 +66,8 @@ class Inboxes:
         self._most_tenants = tenants
         self._most_listings = listings
         self._tenants: OrderedDict[str, _Inbox] = OrderedDict()
+        # What readings of a place found that did not come to their end: opened, and ended.
+        self._untold: dict[Place, tuple[list[Listing], list[Listing]]] = {}
         self.listings = 0
         self.readings = 0
         #: Whether every event is heard, so that what is kept is what there is.
@@ -108,43 +118,25 @@ class Inboxes:
                 if place_of(listing.id) is place:
                     yield listing
 
-    async def reread(self, place: Place) -> tuple[list[Listing], list[Listing]]:
-        """Read a place anew; return what has been opened there unheard, and what has ended."""
-        opened: list[Listing] = []
-        ended: list[Listing] = []
-        for tenant, inbox in list(self._tenants.items()):
-            if inbox.waiting is not None:
-                inbox.missed = True
-                continue
-            self._start(inbox)
-            try:
-                found = _listings(await self._read(tenant, place))
-                new = [
-                    listing
-                    for _, listing in found
-                    if listing.id not in inbox.listings and listing.id not in inbox.ended
-                ]
-                there = {listing.id for _, listing in found}
-                old = [
-                    listing
-                    for listing in inbox.listings.values()
-                    if place_of(listing.id) is place
-                    and listing.id not in there
-                    and listing.id not in inbox.added
-                ]
-            finally:
-                self._stop(inbox)
-            if self._tenants.get(tenant) is not inbox:
-                # It had to make room meanwhile; what was found is told all the same.
-                opened += new
-                continue
-            for listing in new:
-                self._put(inbox, listing)
-            for listing in old:
-                self.remove(tenant, listing.id)
-            opened += new
-            ended += old
+    async def reread(
+        self, place: Place, on_progress: Callable[[], object] = _do_nothing
+    ) -> tuple[list[Listing], list[Listing]]:
+        """Read a place anew; return what has been opened there unheard, and what has ended.
+
+        ``on_progress`` is told whenever some of it was read. Cancelling this loses nothing:
+        what was found is returned by the next one.
+
+        Raises:
+            StoreUnavailableError: it cannot be read.
+        """
+        # Those that a reading found that then failed are known here, and told of by the next.
+        opened, ended = self._untold.setdefault(place, ([], []))
+        inboxes = list(self._tenants.items())
+        for start in range(0, len(inboxes), _READ_AT_ONCE):
+            await self._reread_some(inboxes[start : start + _READ_AT_ONCE], place, opened, ended)
+            on_progress()
         self._make_room()
+        self._untold.pop(place, None)
         return opened, ended
 
     def __len__(self) -> int:
@@ -180,6 +172,69 @@ class Inboxes:
         listings = list(inbox.listings.values())
         self._make_room()
         return listings
+
+    async def _reread_some(
+        self,
+        inboxes: list[tuple[str, _Inbox]],
+        place: Place,
+        opened: list[Listing],
+        ended: list[Listing],
+    ) -> None:
+        """Read some tenants' listings in a place, and add what was not known."""
+        begun: list[tuple[str, _Inbox, Promise[Any]]] = []
+        for tenant, inbox in inboxes:
+            if inbox.waiting is not None:
+                inbox.missed = True
+                continue
+            self._start(inbox)
+            begun.append((tenant, inbox, self._read(tenant, place)))
+        looked_at = 0
+        try:
+            for tenant, inbox, promise in begun:
+                found = _listings(await promise)
+                self._compare(tenant, inbox, place, found, opened, ended)
+                looked_at += len(found)
+                if looked_at > _LOOKED_AT_PER_STEP:
+                    # Many replies come at once: waiting for them lets nobody else have a turn.
+                    looked_at = 0
+                    await trio.lowlevel.checkpoint()
+        finally:
+            for _, inbox, promise in begun:
+                self._stop(inbox)
+                if not promise.done:
+                    promise.abandon()
+
+    def _compare(  # noqa: PLR0913, PLR0917 - what was found, where, and what comes of it
+        self,
+        tenant: str,
+        inbox: _Inbox,
+        place: Place,
+        found: list[tuple[float, Listing]],
+        opened: list[Listing],
+        ended: list[Listing],
+    ) -> None:
+        new = [
+            listing
+            for _, listing in found
+            if listing.id not in inbox.listings and listing.id not in inbox.ended
+        ]
+        opened += new
+        if self._tenants.get(tenant) is not inbox:
+            # It had to make room meanwhile; what was found is told all the same.
+            return
+        there = {listing.id for _, listing in found}
+        old = [
+            listing
+            for listing in inbox.listings.values()
+            if place_of(listing.id) is place
+            and listing.id not in there
+            and listing.id not in inbox.added
+        ]
+        for listing in new:
+            self._put(inbox, listing)
+        for listing in old:
+            self.remove(tenant, listing.id)
+        ended += old
 
     async def _read_all(self, tenant: str) -> list[Listing]:
         self.readings += 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import msgspec
+import trio
 
 from pool.promises import Promise
 from session.asides import merged, polled
@@ -40,9 +41,10 @@ class Overdue:
         replicas: how many must have an outcome before it counts.
         new_id: makes what tells one attempt to end questions from another.
         stepper: reads what is not small: there are many at a time.
+        patience: how many seconds a sweep waits for a reply.
     """
 
-    def __init__(  # noqa: PLR0913 - made once, by `Questions`
+    def __init__(  # noqa: PLR0913 - made once, by `Sweeps`
         self,
         client: RedisClient,
         events: Events,
@@ -51,6 +53,7 @@ class Overdue:
         replicas: int,
         new_id: Callable[[], str],
         stepper: Stepper,
+        patience: float,
     ) -> None:
         self._client = client
         self._events = events
@@ -58,6 +61,7 @@ class Overdue:
         self._replicas = replicas
         self._new_id = new_id
         self._in_steps = stepper
+        self._patience = patience
 
     def begin(self, place: Place, members: Sequence[bytes]) -> Batch:
         """Begin to end questions of a place, named as they are listed there; nothing waits."""
@@ -107,6 +111,10 @@ class Overdue:
         keys = (place.question(listing.id), place.inbox(listing.tenant), place.due, place.pending)
         return self._client.call(FORGET, keys, (written, session_id), slot=place.slot)
 
+    def until(self) -> float:
+        """Return until when to wait for what is asked now."""
+        return trio.current_time() + self._patience
+
     def ended(self, question: Question | Listing) -> None:
         """Note that a question was ended, or forgotten, by this instance."""
         self._events.ended_here(question.tenant, question.id)
@@ -114,7 +122,11 @@ class Overdue:
 
 @final
 class Batch:
-    """Some questions of a place that are due."""
+    """Some questions of a place that are due.
+
+    What is not answered in time stays asked: the next sweep goes on with it. Whoever asked a
+    question is told of its end by this alone, so no reply may be lost on the way.
+    """
 
     def __init__(
         self,
@@ -124,7 +136,8 @@ class Batch:
         bodies: Promise[Any],
     ) -> None:
         self._overdue = overdue
-        self._place = place
+        #: Where they are.
+        self.place = place
         self._listed = listed
         self._bodies = bodies
         self._questions: list[tuple[Question, Outcome]] = []
@@ -132,14 +145,22 @@ class Batch:
         self._beside: list[tuple[tuple[Ballot, ...], tuple[Noted, ...]]] = []
         self._forgotten: list[tuple[Listing, Promise[Any]]] = []
         self._endings: Promise[Any] | None = None
+        self._is_read = False
+        self._until = overdue.until()
+
+    def __len__(self) -> int:
+        return len(self._listed)
 
     async def read(self) -> None:
-        """Wait until they are read, and begin to end them.
+        """Wait until they are read, and begin to end them; or until it takes too long.
 
         Raises:
             StoreUnavailableError: they could not be.
         """
-        overdue, place = self._overdue, self._place
+        if self._is_read or not await done_by(self._bodies, self._until):
+            return
+        self._is_read = True
+        overdue, place = self._overdue, self.place
         bodies = await self._bodies
         for (written, session_id, listing), kept in zip(self._listed, bodies, strict=True):
             body, lines, notes = kept
@@ -160,13 +181,24 @@ class Batch:
                 self._beside.append((answers, records.notes(notes)))
         if self._questions:
             self._endings = overdue.end(place, self._questions)
+        self._until = overdue.until()
 
-    async def settled(self) -> list[Settlement]:
+    async def settled(self) -> list[Settlement] | None:
         """Wait until they have ended; return those that were ended by this.
+
+        ``None``: it takes too long, and is to be asked again.
 
         Raises:
             StoreUnavailableError: whether they were is not known; the next sweep finds out.
         """
+        if not self._is_read:
+            return None
+        replies = [forgotten for _, forgotten in self._forgotten]
+        if self._endings is not None:
+            replies.append(self._endings)
+        for reply in replies:
+            if not await done_by(reply, self._until):
+                return None
         for listing, forgotten in self._forgotten:
             # Unless it was put back meanwhile.
             if await forgotten:
@@ -186,9 +218,10 @@ class Batch:
 
 async def end_all(
     batches: Sequence[Batch],
-) -> tuple[list[Settlement], StoreUnavailableError | None]:
-    """Return what was ended by this, and why that may not be all."""
+) -> tuple[list[Settlement], list[Batch], StoreUnavailableError | None]:
+    """Return what was ended by this, what is not done yet, and why that may not be all."""
     settled: list[Settlement] = []
+    unfinished: list[Batch] = []
     failure: StoreUnavailableError | None = None
     # All are read before the first has to have ended: places do not wait for each other.
     for batch in batches:
@@ -198,7 +231,21 @@ async def end_all(
             failure = error
     for batch in batches:
         try:
-            settled += await batch.settled()
+            ended = await batch.settled()
         except StoreUnavailableError as error:
             failure = error
-    return settled, failure
+            continue
+        if ended is None:
+            unfinished.append(batch)
+            failure = StoreUnavailableError("Redis has not said what has ended; try later")
+        else:
+            settled += ended
+    return settled, unfinished, failure
+
+
+async def done_by(promise: Promise[Any], until: float) -> bool:
+    """Wait for a promise, but not for ever; return whether it is done. It is not abandoned."""
+    if not promise.done:
+        with trio.move_on_at(until):
+            await promise.wait_done()
+    return promise.done

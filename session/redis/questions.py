@@ -1,4 +1,4 @@
-"""Questions in Redis: admitted, held, settled, timed out and found again.
+"""Questions in Redis: admitted, held, settled and found again.
 
 Each step is one script in one slot (`lua/`), so it happens whole or not at all, and
 doing it again changes nothing. README.md beside this has the keys, and what a failover
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import msgspec
 
-from pool.promises import Promise
 from session.asides import NOTES, Tally, merged
-from session.errors import StoreUnavailableError, TooManyPendingError
+from session.errors import TooManyPendingError
 from session.model import Ballot, Noted, Outcome, Question
 from session.redis import keys, records
 from session.redis.keys import PLACES, Place, place_of
-from session.redis.overdue import Batch, Overdue, end_all
 from session.redis.records import Listing
-from session.redis.scripts import ADMIT, CONFIRM, HOLD, NOTE, RELEASE, SETTLE, SWEEP, VOTE
+from session.redis.scripts import ADMIT, CONFIRM, HOLD, NOTE, RELEASE, SETTLE, VOTE
 from session.steps import WHOLE
 from session.store import Admission, Found, Settlement
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from session.redis.settings import Settings
     from session.steps import Stepper
 
-_EVENTS_PER_SWEEP: Final = 2_000
 # Beyond its deadline and its answer's time, when nobody was there to end a question.
 _KEPT_WITHOUT_OUTCOME: Final = 3_600
 # Notes of one question: those that are kept, with the longest names that are usual.
@@ -65,19 +62,9 @@ class Questions:
         self._events = events
         self._inboxes = inboxes
         self._in_steps = stepper
-        #: The instances that live, by the last sweep.
-        self.alive: frozenset[str] = frozenset((instance,))
         self._replicas = settings.replicas if settings.durability == "replicated" else 0
         self._compress_bytes = settings.compress_bytes
         self._kept = max(1, round(settings.answer_seconds))
-        self._overdue = Overdue(
-            client,
-            events,
-            kept_seconds=self._kept,
-            replicas=self._replicas,
-            new_id=new_id,
-            stepper=stepper,
-        )
         # Each place has its share of the caps.
         self._pending = -(-settings.pending // len(PLACES))
         self._pending_per_session = -(-settings.pending_per_session // len(PLACES))
@@ -101,6 +88,7 @@ class Questions:
             else records.question_bytes(question, compress)
         )
         watch = self._events.watch(question.id)
+        ends = watch.ends
         try:
             while True:
                 reply = await self._admit(
@@ -122,7 +110,7 @@ class Questions:
                 if status == b"there" and reply[2]:
                     there = await self._outcome(question.tenant, reply[2])
                     return Admission(question, True, there)  # noqa: FBT003 - as in memory
-                if watch.ended:
+                if watch.ends != ends:
                     found = await self.find(question.tenant, question.id)
                     return Admission(question, True, None if found is None else found.outcome)  # noqa: FBT003 - as in memory
                 self._inboxes.add(
@@ -187,7 +175,7 @@ class Questions:
         watch = self._events.watch(question_id)
         try:
             while True:
-                watch.ended = False
+                ends = watch.ends
                 body, ended, *beside = await self._client.execute(
                     "HMGET", key, "b", "o", "v", "w", slot=place.slot
                 )
@@ -197,7 +185,7 @@ class Questions:
                 if question.tenant != tenant:
                     return None
                 answers = await self._ballots(tenant, beside[0])
-                if ended is None and watch.ended:
+                if ended is None and watch.ends != ends:
                     # It has while it was read, in Redis or here.
                     continue
                 notes = records.notes(beside[1])
@@ -262,6 +250,7 @@ class Questions:
         if place is None:
             return None
         watch = self._events.watch(question_id)
+        ends = watch.ends
         try:
             body = await self._client.call(
                 HOLD,
@@ -270,7 +259,7 @@ class Questions:
                 slot=place.slot,
             )
             question = None if body is None else await self._question(tenant, body)
-            return None if watch.ended else question
+            return None if watch.ends != ends else question
         finally:
             self._events.unwatch(question_id, watch)
 
@@ -283,36 +272,6 @@ class Questions:
             (self._instance, place.channel, self._events.released),
             slot=place.slot,
         )
-
-    async def sweep(self, limit: int) -> Sequence[Settlement]:
-        """Time out what is due by Redis's clock, and find what was not heard."""
-        sweeps = [
-            (place, self._events.last_of(place), self._sweep(place, limit)) for place in PLACES
-        ]
-        batches: list[Batch] = []
-        left = limit
-        forgotten = False
-        failure: StoreUnavailableError | None = None
-        for place, heard, promise in sweeps:
-            try:
-                was_gone, due, last, events, alive = await promise
-                forgotten = forgotten or bool(was_gone)
-                self.alive = frozenset(name.decode() for name in alive)
-                if due and left:
-                    batches.append(self._overdue.begin(place, due[:left]))
-                    left -= min(left, len(due))
-                if self._events.swept(place, heard, int(last), events):
-                    opened, ended = await self._inboxes.reread(place)
-                    self._events.reread(place, opened, ended)
-            except StoreUnavailableError as error:
-                failure = error
-        settled, trouble = await end_all(batches)
-        failure = failure or trouble
-        if forgotten:
-            self._events.forgotten()
-        if failure is not None and not settled:
-            raise failure
-        return settled
 
     async def _question(self, tenant: str, data: bytes) -> Question:
         if len(data) <= WHOLE:
@@ -372,24 +331,6 @@ class Questions:
             slot=place.slot,
             eager=True,
             replicas=self._replicas,
-        )
-
-    def _sweep(self, place: Place, limit: int) -> Promise[Any]:
-        return self._client.call(
-            SWEEP,
-            (place.due, place.log, place.alive),
-            (
-                self._instance,
-                self._settings.lease_seconds,
-                self._events.last_of(place),
-                -(-limit // len(PLACES)),
-                _EVENTS_PER_SWEEP,
-                place.channel,
-                self._events.gone,
-                sorted(self.alive).index(self._instance),
-            ),
-            slot=place.slot,
-            eager=True,
         )
 
 

@@ -1,6 +1,6 @@
 """The store and the bus that many instances share: Redis, one node or a cluster.
 
-The parts are beside this: `questions`, `inboxes` and `events` belong together,
+The parts are beside this: `questions`, `sweeps`, `inboxes` and `events` belong together,
 `sessions` and `frontends` stand alone.
 """
 
@@ -20,6 +20,7 @@ from session.redis.keys import PLACES, Place, place_of
 from session.redis.questions import Questions
 from session.redis.records import Listing, notification_bytes, progress_bytes
 from session.redis.sessions import Sessions
+from session.redis.sweeps import Sweeps
 from session.redis.tools import RedisTools, ToolCache
 from session.steps import at_once
 
@@ -96,6 +97,15 @@ class RedisStore:
             inboxes=self._inboxes,
             stepper=stepper,
         )
+        self._sweeps = Sweeps(
+            client,
+            settings,
+            instance=instance,
+            new_id=new_id,
+            events=self._events,
+            inboxes=self._inboxes,
+            stepper=stepper,
+        )
         self._sessions = Sessions(
             client,
             now,
@@ -103,7 +113,7 @@ class RedisStore:
             settings.stream_seconds,
             settings.compress_bytes if settings.compress_sessions == "on" else 0,
         )
-        self._frontends = Frontends(client, settings, self._inboxes, lambda: self._questions.alive)
+        self._frontends = Frontends(client, settings, self._inboxes, lambda: self._sweeps.alive)
         client.on_invalidated = self._sessions.invalidated
         for place in PLACES:
             client.subscribe(place.channel, self._events)
@@ -153,7 +163,7 @@ class RedisStore:
 
     def sweep(self, now: float, limit: int) -> Coroutine[Any, Any, Sequence[Settlement]]:  # noqa: ARG002 - Redis has a clock
         """Time out what is due by Redis's clock, and find what was not heard."""
-        return self._questions.sweep(limit)
+        return self._sweeps.sweep(limit)
 
     # -- sessions
 
@@ -288,7 +298,7 @@ class RedisStore:
             found_by_sweep=events.found_by_sweep,
             session_hits=self._sessions.hits,
             session_misses=self._sessions.misses,
-            instances=len(self._questions.alive),
+            instances=len(self._sweeps.alive),
         )
 
     def _read_inbox(self, tenant: str, place: Place) -> Promise[Any]:

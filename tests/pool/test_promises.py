@@ -77,6 +77,22 @@ async def test_a_promise_that_nobody_waits_for_any_more_is_abandoned() -> None:
         await promise
 
 
+async def test_whoever_only_looks_when_it_is_done_leaves_it_to_others() -> None:
+    promise = Promise[int]()
+    with trio.move_on_after(0) as scope:
+        await promise.wait_done()
+    assert scope.cancelled_caught
+    assert not promise.done
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(promise.wait_done)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(RuntimeError, match="somebody else"):
+            await promise.wait_done()
+        promise.set(1)
+    await promise.wait_done()
+    assert await promise == 1
+
+
 def test_who_is_parked_goes_on_once() -> None:
     promise = Promise[int]()
     waiter = Noting()

@@ -175,6 +175,22 @@ def test_nothing_is_current_until_all_is_heard_and_read() -> None:
     assert world.is_current()
 
 
+def test_a_place_whose_subscription_was_interrupted_while_it_was_read_is_read_again() -> None:
+    """Also when it is heard again by the time the reading ends: what was read is older."""
+    world = World()
+    world.events.subscribed(PLACE.channel)
+    assert world.sweep(10)
+    world.events.unsubscribed(PLACE.channel)
+    world.events.subscribed(PLACE.channel)
+    world.say(12, opened(world, question()))
+    world.events.reread(PLACE, [], [])
+    assert not world.is_current()
+    assert world.sweep(12)
+    world.events.reread(PLACE, [], [])
+    assert world.is_current()
+    assert not world.sweep(12)
+
+
 def test_what_a_reading_finds_is_told() -> None:
     world = World()
     new, old = question(place=PLACE), question(place=PLACE)
@@ -183,7 +199,7 @@ def test_what_a_reading_finds_is_told() -> None:
     world.events.reread(PLACE, listings[:1], listings[1:])
     assert world.heard.opened == [new.id]
     assert world.heard.settled == [("acme", old.id)]
-    assert watch.ended
+    assert watch.ends == 1
     (concerns,) = world.heard.missing
     assert concerns(new.id)
     assert not concerns(question(place=PLACES[6]).id)
@@ -269,7 +285,7 @@ def test_watches_are_forgotten_with_their_last_reader() -> None:
     one = world.events.watch(asked.id)
     assert world.events.watch(asked.id) is one
     world.events.ended_here("acme", asked.id)
-    assert one.ended
+    assert one.ends == 1
     world.events.unwatch(asked.id, one)
     assert world.events.watch(asked.id) is one
     world.events.unwatch(asked.id, one)

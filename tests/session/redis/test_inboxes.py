@@ -253,6 +253,90 @@ async def test_a_tenant_that_must_make_room_while_it_is_read_anew_is_not_counted
     assert (inboxes.listings, len(inboxes)) == (0, 3)
 
 
+async def test_many_tenants_are_read_anew_some_at_a_time() -> None:
+    """And not one after the other: each would cost the way to Redis and back."""
+    lists = Lists()
+    inboxes = current(lists)
+    for number in range(250):
+        await inboxes.of(f"t{number}")
+    unheard = [lists.put(listing(f"t{number}"), 1.0) for number in range(250)]
+    lists.at_once = False
+    found: list[Any] = []
+    progress: list[int] = []
+
+    async def reread() -> None:
+        found.append(await inboxes.reread(PLACES[0], lambda: progress.append(lists.reads)))
+
+    begun: list[int] = []
+    before = lists.reads
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reread)
+        while not found:
+            await trio.testing.wait_all_tasks_blocked()
+            begun.append(len(lists.waiting))
+            lists.answer()
+            await trio.testing.wait_all_tasks_blocked()
+    assert begun == [100, 100, 50]
+    assert progress == [before + 100, before + 200, before + 250]
+    assert found == [(unheard, [])]
+
+
+async def test_what_many_replies_bring_is_looked_at_in_steps() -> None:
+    lists = Lists()
+    inboxes = current(lists)
+    for tenant in "ab":
+        await inboxes.of(tenant)
+        for number in range(1001):
+            lists.put(listing(tenant), float(number))
+    # Whoever is cancelled hears of it when others have their turn.
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await inboxes.reread(PLACES[0])
+    assert scope.cancelled_caught
+    assert inboxes.listings == 1001
+    opened, _ = await inboxes.reread(PLACES[0])
+    assert len(opened) == inboxes.listings == 2002
+
+
+@pytest.mark.parametrize("fault", ["fails", "is cancelled"])
+async def test_what_a_reading_found_that_then_ends_early_is_told_by_the_next(fault: str) -> None:
+    lists = Lists()
+    inboxes = current(lists)
+    ended = [lists.put(listing(f"t{number}"), 1.0) for number in range(150)]
+    for each in ended:
+        await inboxes.of(each.tenant)
+    lists.there.clear()
+    opened = [lists.put(listing(f"t{number}"), 2.0) for number in range(150)]
+    lists.at_once = False
+    scope = trio.CancelScope()
+
+    async def reread() -> None:
+        with scope:
+            if fault == "fails":
+                with pytest.raises(StoreUnavailableError):
+                    await inboxes.reread(PLACES[0])
+            else:
+                await inboxes.reread(PLACES[0])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reread)
+        await trio.testing.wait_all_tasks_blocked()
+        lists.answer()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(lists.waiting) == 50
+        if fault == "fails":
+            lists.fail()
+        else:
+            scope.cancel()
+    # Nobody waits for them any more, and Redis need not be asked.
+    assert all(promise.done for promise, *_ in lists.waiting)
+    lists.waiting.clear()
+    lists.at_once = True
+    assert await inboxes.reread(PLACES[0]) == (opened, ended)
+    assert await inboxes.reread(PLACES[0]) == ([], [])
+    assert inboxes.listings == 150
+
+
 async def test_the_tenants_looked_at_longest_ago_go_first() -> None:
     lists = Lists()
     inboxes = current(lists, tenants=3)

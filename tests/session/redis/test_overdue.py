@@ -148,7 +148,7 @@ async def test_only_what_is_due_by_the_clock_of_redis_is_ended(open_instance: Op
         await one.store.admit(each)
     assert await one.store.settle(settled, answered())
     foreign = msgspec.structs.replace(foreign, tenant="other")
-    overdue = one.store._questions._overdue
+    overdue = one.store._sweeps._overdue
     outcome = Outcome(State.TIMED_OUT, due.deadline)
     given = [(each, outcome) for each in (due, later, settled, foreign)]
     assert await overdue.end(where, given) == [1, 0, 0, 0]

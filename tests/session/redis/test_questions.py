@@ -333,9 +333,11 @@ async def test_what_is_small_is_not(open_instance: Open) -> None:
     assert not stepper.tenants
 
 
+@pytest.mark.parametrize("others", [0, 1])
 async def test_a_large_question_that_ends_while_it_is_read_has_its_outcome(
-    open_instance: Open,
+    open_instance: Open, others: int
 ) -> None:
+    """Also when others begin to read it when it has ended."""
     stepper = Stepper()
     instance = await open_instance(PLAIN, stepper=stepper)
     asked, outcome = large_question(), answered()
@@ -343,6 +345,8 @@ async def test_a_large_question_that_ends_while_it_is_read_has_its_outcome(
 
     async def end() -> None:
         await instance.store.settle(asked, outcome)
+        for _ in range(others):
+            await instance.store.find("acme", asked.id)
 
     stepper.before = end
     found = await instance.store.find("acme", asked.id)
@@ -353,6 +357,8 @@ async def test_a_large_question_that_ends_while_it_is_read_has_its_outcome(
 
     async def end_again() -> None:
         await instance.store.settle(again, outcome)
+        for _ in range(others):
+            await instance.store.find("acme", again.id)
 
     stepper.before = end_again
     assert await instance.store.hold("acme", again.id) is None
