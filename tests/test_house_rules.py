@@ -70,7 +70,6 @@ TESTED_ELSEWHERE: Final = {
     "session/redis/receipts.py": "held to its contract by tests/contract/test_receipts.py",
     "session/redis/credentials.py": "held to its contract by tests/contract/test_credentials.py",
     "session/quotas.py": "a contract and its memory half: tests/contract/test_quotas.py",
-    "session/redis/link.py": "driven by tests/session/redis/test_client.py",
     "session/redis/node.py": "what tests/session/redis/test_members.py kills",
     "session/redis/routing.py": "driven by tests/session/redis/test_client.py",
     "session/redis/settings.py": "declarations; the tests of the client set them",
