@@ -94,6 +94,7 @@ BOUNDARIES: Final = {
 FOREVER: Final = {
     "gateway/auth/authenticator.py": "when everything was read last: never",
     "gateway/auth/keys.py": "a key that does not end",
+    "gateway/auth/sources.py": "when it was read last: never",
     "gateway/frontends/socket.py": "since when an unfinished message waits: since never",
     "gateway/frontends/strange.py": "since when an unfinished message waits: since never",
     "gateway/mcp/call.py": "when progress was last told: never",
