@@ -379,5 +379,7 @@ class Gateway:
             await self.large.drain()
             await self.workers.drain()
             await self.connections.wait_until_sent()
+            if self.quotas is not None:
+                self.quotas.say_left_out()
             if self.audit is not None:
                 await self.audit.recorder.drain()

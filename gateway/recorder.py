@@ -36,10 +36,12 @@ FLUSH_SECONDS: Final = 0.1
 BATCH: Final = 500
 _BATCH_BYTES: Final = 1024 * 1024
 #: What may wait: some ten seconds of a thousand questions a second, or 16 MiB of what they
-#: quote; and of one tenant, so that a record that cannot be written is no other's loss.
+#: quote; and half of each of one tenant, so that a record that cannot be written is no
+#: other's loss.
 MOST: Final = 50_000
 MOST_OF_A_TENANT: Final = MOST // 2
 MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_BYTES_OF_A_TENANT: Final = MOST_BYTES // 2
 # Lines of the log between which others have their turn.
 _LINES_PER_STEP: Final = 25
 # In the workers' queue, the record is one tenant among others.
@@ -97,6 +99,8 @@ class Recorder:
         self._fresh: deque[tuple[str, Entry, int]] = deque()
         self._records: dict[str, _Record] = {}
         self._waiting = self._bytes = 0
+        # Of those who are quoted, from `add` until it is written.
+        self._bytes_of: dict[str, int] = {}
         self._written = self._dropped = 0
         self._lost: dict[str, int] = {}
         self._last_batch = 0
@@ -113,7 +117,7 @@ class Recorder:
         record = self._records.get(tenant)
         if (
             self._waiting >= MOST
-            or self._bytes + size > MOST_BYTES
+            or (size and not self._may_quote(tenant, size))
             or (record is not None and len(record.waiting) >= MOST_OF_A_TENANT)
         ):
             self._drop(tenant)
@@ -148,10 +152,19 @@ class Recorder:
 
     # -- inside
 
+    def _may_quote(self, tenant: str, size: int) -> bool:
+        if self._bytes + size > MOST_BYTES:
+            return False
+        # One alone may be longer, or it would never be written.
+        own = self._bytes_of.get(tenant, 0)
+        return not own or own + size <= MOST_BYTES_OF_A_TENANT
+
     def _put(self, tenant: str, entry: Entry, size: int) -> None:
         self._fresh.append((tenant, entry, size))
         self._waiting += 1
-        self._bytes += size
+        if size:
+            self._bytes += size
+            self._bytes_of[tenant] = self._bytes_of.get(tenant, 0) + size
         if len(self._fresh) == 1:
             self._some.set()
         elif len(self._fresh) == BATCH:
@@ -179,7 +192,7 @@ class Recorder:
         if self._write_line is not None:
             self._write_line(tenant, entry)
         if self._trail is None:
-            self._done(1, size)
+            self._done(tenant, 1, size)
             return
         record = self._records.get(tenant)
         if record is None:
@@ -224,17 +237,23 @@ class Recorder:
                 log.info("audit_written_again", waiting=self._waiting)
         count, size = len(record.batch), record.sizes
         record.batch, record.sizes = [], 0
-        self._done(count, size)
+        self._done(record.tenant, count, size)
         if record.waiting:
             self._send(record)
         else:
             self._records.pop(record.tenant, None)
 
-    def _done(self, count: int, size: int) -> None:
+    def _done(self, tenant: str, count: int, size: int) -> None:
         self._waiting -= count
-        self._bytes -= size
+        if size:
+            self._bytes -= size
+            self._bytes_of[tenant] -= size
+            if not self._bytes_of[tenant]:
+                del self._bytes_of[tenant]
         self._written += count
-        if self._lost and self._waiting <= MOST // 2:
+        # Not while one tenant's record is full and others are written: it would be said anew
+        # with each that it loses.
+        if self._lost and self._waiting <= MOST // 2 and self._bytes <= MOST_BYTES // 4:
             self._confess()
 
     def _confess(self) -> None:

@@ -257,16 +257,16 @@ class Connection:
             self.abort()
             return
         self._owner.reads += 1
-        if self.closing:
-            if not data:
-                self.abort()
-        elif data:
-            self.protocol.data_received(data)
+        if data:
+            if not self.closing:
+                self.protocol.data_received(data)
+        elif self.closing and self._outbox is None:
+            self.abort()
         else:
             # A socket at its end stays readable: watching it would spin.
             self._eof = True
             self.pause_reading()
-            if not self.protocol.eof_received():
+            if not self.closing and not self.protocol.eof_received():
                 self.close()
 
     def flush(self) -> None:

@@ -70,7 +70,6 @@ TESTED_ELSEWHERE: Final = {
     "session/redis/receipts.py": "held to its contract by tests/contract/test_receipts.py",
     "session/redis/credentials.py": "held to its contract by tests/contract/test_credentials.py",
     "session/quotas.py": "a contract and its memory half: tests/contract/test_quotas.py",
-    "session/redis/link.py": "driven by tests/session/redis/test_client.py",
     "session/redis/node.py": "what tests/session/redis/test_members.py kills",
     "session/redis/routing.py": "driven by tests/session/redis/test_client.py",
     "session/redis/settings.py": "declarations; the tests of the client set them",
@@ -95,6 +94,7 @@ BOUNDARIES: Final = {
 FOREVER: Final = {
     "gateway/auth/authenticator.py": "when everything was read last: never",
     "gateway/auth/keys.py": "a key that does not end",
+    "gateway/auth/sources.py": "when it was read last: never",
     "gateway/frontends/socket.py": "since when an unfinished message waits: since never",
     "gateway/frontends/strange.py": "since when an unfinished message waits: since never",
     "gateway/mcp/call.py": "when progress was last told: never",

@@ -88,6 +88,8 @@ class Authenticator:
         self._waiting = 0
         #: Which of the sources have been read lately enough.
         self._usable: tuple[bool, ...] = (False,)
+        # Until when all of those are that were then: nobody is known after that.
+        self._usable_until = -math.inf
 
     # -- asked by others
 
@@ -104,6 +106,7 @@ class Authenticator:
             or verified.generation != self._generation
             # Said so that a clock that tells no time lets nobody in.
             or not self._clock() < verified.principal.expires_at
+            or not self._now() <= self._usable_until
         ):
             return None
         return verified.principal
@@ -224,7 +227,7 @@ class Authenticator:
         if at_once:
             # From its end on: it may take longer than the time until the next one.
             self._read_all_at = self._now()
-        usable = self._which_are_usable()
+        usable = self._note_which_are_usable()
         if changed or usable != self._usable:
             self._usable = usable
             self._generation += 1
@@ -236,8 +239,10 @@ class Authenticator:
             self.changed.set()
             self.changed = trio.Event()
 
-    def _which_are_usable(self) -> tuple[bool, ...]:
+    def _note_which_are_usable(self) -> tuple[bool, ...]:
         now = self._now()
+        untils = [source.usable_until for source in self._sources if source.is_usable(now)]
+        self._usable_until = min(untils, default=-math.inf)
         return tuple([source.is_usable(now) for source in self._sources])
 
     def _find(self, text: str, *, looked: bool) -> Principal:

@@ -7,6 +7,7 @@ a file is part of starting: what cannot be used then ends the process with a sen
 from __future__ import annotations
 
 import importlib
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -68,12 +69,17 @@ class Source(Generic[_Value]):
         self._read = read
         self._every = every
         self._stale = stale
-        self._read_at: float | None = None
+        self._read_at = -math.inf
         self._tried_at: float | None = None
+
+    @property
+    def usable_until(self) -> float:
+        """Until when what it has counts, unless it is read again."""
+        return self._read_at + self._stale
 
     def is_usable(self, now: float) -> bool:
         """Whether what it has still counts."""
-        return self._read_at is not None and now - self._read_at <= self._stale
+        return now <= self.usable_until
 
     def due_in(self, now: float) -> float:
         """Return in how many seconds it is time to read it again."""

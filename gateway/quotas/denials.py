@@ -29,7 +29,7 @@ _Key = tuple[str, str, str]
 
 @final
 class Denials:
-    """Told of each refusal by `gateway.quotas.allowances`.
+    """Told of each refusal by `gateway.quotas.allowances`; whoever owns it calls `tick`.
 
     Args:
         audit: makes the entries.
@@ -50,8 +50,7 @@ class Denials:
 
     def refused(self, quota: str, principal: Principal) -> None:
         """Record that somebody is over a quota, if that is not in the record yet."""
-        now = self._now()
-        self._forget(now)
+        self.tick()
         tenant = principal.tenant
         key = (tenant, principal.subject, quota)
         if key in self._until:
@@ -60,12 +59,28 @@ class Denials:
         if len(self._until) >= MOST or of_tenant >= MOST_OF_TENANT:
             self._left_out[quota] = self._left_out.get(quota, 0) + 1
             return
-        self._until[key] = now + SECONDS
+        self._until[key] = self._now() + SECONDS
         self._of_tenant[tenant] = of_tenant + 1
         self._audit.denied(Denial(quota, 429, "", principal))
 
+    def tick(self) -> None:
+        """Say how many were left out, once a minute, also if nobody is refused any more."""
+        now = self._now()
+        self._forget(now)
+        if now - self._said_at >= SECONDS:
+            self.say_left_out()
+
+    def say_left_out(self) -> None:
+        """Say how many were left out since that was said last."""
+        if not self._left_out:
+            return
+        self._said_at = self._now()
+        said, self._left_out = self._left_out, {}
+        for quota, count in said.items():
+            self._audit.denials_not_recorded(quota, count)
+
     def _forget(self, now: float) -> None:
-        """Forget those whose minute is over, and say once a minute who was left out."""
+        """Forget those whose minute is over."""
         while self._until:
             key = next(iter(self._until))
             if self._until[key] > now:
@@ -76,8 +91,3 @@ class Denials:
                 self._of_tenant[key[0]] = left
             else:
                 del self._of_tenant[key[0]]
-        if self._left_out and now - self._said_at >= SECONDS:
-            self._said_at = now
-            said, self._left_out = self._left_out, {}
-            for quota, count in said.items():
-                self._audit.denials_not_recorded(quota, count)

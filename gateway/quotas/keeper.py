@@ -98,6 +98,8 @@ class Keeper:
             if now - self._read_at >= _FILE_SECONDS:
                 await self._read()
             self.roster.share(self._store.holders())
+            if self._denials is not None:
+                self._denials.tick()
             if now - self._all_at >= _ALL_SECONDS:
                 self._all_at = now
                 for question_id in self.allowances.overdue(self._clock() - _GRACE_SECONDS):
@@ -110,6 +112,11 @@ class Keeper:
             for slots in own.slots.values():
                 if slots.used or slots.granted:
                     slots.report()
+
+    def say_left_out(self) -> None:
+        """Have the record say how many were refused and are not in it: the process ends."""
+        if self._denials is not None:
+            self._denials.say_left_out()
 
     async def report(self) -> None:
         """Tell the store of what has changed, as long as it listens."""

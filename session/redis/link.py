@@ -110,11 +110,13 @@ class Link:
         self.tls: Any = None
         #: Why it ended, when we know.
         self.trouble: Exception | None = None
-        # To be followed by a WAIT in this write; acknowledged by too few.
+        # To be followed by a WAIT, in this write or after the one in flight; acknowledged by
+        # too few.
         self._replicating: list[Command] = []
         self._short: list[Command] = []
         self._short_timer: Timer[Callback] | None = None
-        #: WAITs in flight: each may take its time.
+        #: WAITs in flight: one at most, as the server holds the connection for each, and may
+        #: take its time.
         self.waits = 0
         #: Writes begun, each with all commands of a turn.
         self.writes = 0
@@ -184,13 +186,13 @@ class Link:
 
     def taken(self) -> list[Command]:
         """Return what was not answered, oldest first, once it is lost."""
-        found: list[Command] = []
+        answered = (*self._short, *self._replicating)
+        found = [each for each in answered if each.link is self]
         for command in self.awaiting:
             if isinstance(command, Wait):
                 found.extend(each for each in command.group if each.link is self)
             elif command is not SKIP:
                 found.append(command)
-        found.extend(each for each in self._short if each.link is self)
         self.awaiting = deque()
         self._replicating = []
         self._short = []
@@ -261,6 +263,7 @@ class Link:
             for each in command.group:
                 if each.link is self and not each.done:
                     self._owner.refused(self, each, text)
+            self._wait_for_the_rest()
         elif command.kind != SKIPPED:
             self._owner.refused(self, command, text)
 
@@ -301,16 +304,26 @@ class Link:
         command.link = None
         self._replicating.append(command)
         if len(self._replicating) == 1:
+            self._wait_for_the_rest()
+
+    def _wait_for_the_rest(self) -> None:
+        """Have one WAIT follow all that was written, or gather more while one is in flight.
+
+        A server holds the connection for each of them: one a write would stand in line for
+        longer than it takes until the next write, when a replica is away.
+        """
+        if self._replicating and not self.waits:
             self._connections.before_flush(self._wait_for_replicas)
 
     def _wait_for_replicas(self) -> None:
-        group, self._replicating = self._replicating, []
-        if group and self.is_open:
-            self._send_wait(group)
-
-    def _send_wait(self, group: list[Command]) -> None:
-        self.waits += 1
-        self.send(Wait(group, max(each.replicas for each in group), self._wait_seconds))
+        if self.waits or not self.is_open:
+            return
+        # One that was refused meanwhile and sent again stands there twice, and needs it once.
+        group = [each for each in dict.fromkeys(self._replicating) if not each.done]
+        self._replicating = []
+        if group:
+            self.waits += 1
+            self.send(Wait(group, max(each.replicas for each in group), self._wait_seconds))
 
     def _count(self, wait: Command, acknowledged: int) -> None:
         """Settle what enough replicas have; ask again, later, for the rest."""
@@ -327,18 +340,17 @@ class Link:
                 self._short.append(command)
         if self._short and self._short_timer is None and self.is_open:
             self._short_timer = self._timers.arm(self._wait_seconds, self._wait_again)
+        self._wait_for_the_rest()
 
     def _wait_again(self) -> None:
         self._short_timer = None
         short, self._short = self._short, []
         now = self._timers.time
-        group = []
         for command in short:
             if command.done:
                 continue
             if command.deadline <= now:
                 self._owner.refused(self, command, "NOREPLICAS too few acknowledged it in time")
             else:
-                group.append(command)
-        if group and self.is_open:
-            self._send_wait(group)
+                self._replicating.append(command)
+        self._wait_for_the_rest()

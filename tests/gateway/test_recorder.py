@@ -174,18 +174,63 @@ async def test_texts_are_bounded_by_their_size() -> None:
     recorder = made(Trail())
     with capture_logs():
         add(recorder, 100, size=1024 * 1024)
-    assert recorder.statistics() == recorder_statistics(waiting=16, dropped=84)
+        assert recorder.statistics() == recorder_statistics(waiting=8, dropped=92)
+        add(recorder, 100, "other", size=1024 * 1024)
+        assert recorder.statistics() == recorder_statistics(waiting=16, dropped=184)
+        add(recorder, 1, "third", size=1)
+        add(recorder, 1, "third")
+    assert recorder.statistics() == recorder_statistics(waiting=17, dropped=185)
+
+
+@pytest.mark.parametrize("has_trail", [True, False])
+async def test_texts_that_have_left_make_room_for_their_tenant(
+    has_trail: bool, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    recorder = made(Trail() if has_trail else None, [])
+    await nursery.start(recorder.run)
+    for _ in range(4):
+        add(recorder, 5, size=1024 * 1024)
+        await recorder.drain()
+    assert recorder.statistics() == recorder_statistics(written=20)
+    # Nor is anybody remembered who has nothing there.
+    assert recorder._bytes_of == {}
+
+
+async def test_one_text_may_be_longer_than_those_of_a_tenant_together() -> None:
+    recorder = made(Trail())
+    with capture_logs():
+        add(recorder, 2, size=9 * 1024 * 1024)
+    assert recorder.statistics() == recorder_statistics(waiting=1, dropped=1)
+
+
+class Poisoned(Trail):
+    """One tenant's record cannot be written."""
+
+    async def append(self, tenant: str, batch: int, entries: Sequence[bytes]) -> None:
+        if tenant == "acme":
+            raise StoreUnavailableError("WRONGTYPE")
+        await super().append(tenant, batch, entries)
+
+
+async def test_texts_of_a_record_that_cannot_be_written_are_not_the_loss_of_others(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    trail = Poisoned()
+    recorder = made(trail)
+    await nursery.start(recorder.run)
+    with capture_logs() as lines:
+        for _ in range(10):
+            add(recorder, 2, size=1000 * 1000)
+            add(recorder, 1, "other", size=1024 * 1024)
+            await trio.sleep(FLUSH_SECONDS * 2)
+    assert trail.names("other") == [0] * 10
+    assert recorder.statistics() == recorder_statistics(waiting=8, written=10, dropped=12)
+    assert [line["event"] for line in lines] == ["audit_unwritten", "audit_full"]
 
 
 async def test_a_record_that_cannot_be_written_is_not_the_loss_of_others(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    class Poisoned(Trail):
-        async def append(self, tenant: str, batch: int, entries: Sequence[bytes]) -> None:
-            if tenant == "acme":
-                raise StoreUnavailableError("WRONGTYPE")
-            await super().append(tenant, batch, entries)
-
     trail = Poisoned()
     recorder = made(trail)
     await nursery.start(recorder.run)

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import jwt
 import pytest
 from websockets.sync.client import connect
 
+from gateway.quotas.denials import MOST_OF_TENANT
 from haproxy.redis_cluster import RedisNode
 from tests.live.conftest import LEAVE_AT_ONCE
 from tests.live.peer import Peer, host
@@ -70,14 +73,17 @@ def followed(*arguments: str) -> Iterator[Callable[[str], dict[str, Any]]]:
 class Caller:
     """An agent with a credential."""
 
-    def __init__(self, gateway: GatewayProcess, key: str) -> None:
+    def __init__(
+        self, gateway: GatewayProcess, key: str, client: httpx.Client | None = None
+    ) -> None:
+        self._post = partial(httpx.post, trust_env=False) if client is None else client.post
         self._url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
         self._key = key
 
     def call(self, tool: str, **arguments: Any) -> httpx.Response:
         described = "io.modelcontextprotocol/"
         meta = {f"{described}protocolVersion": _MODERN, f"{described}clientCapabilities": {}}
-        return httpx.post(
+        return self._post(
             self._url,
             json={
                 "jsonrpc": "2.0",
@@ -94,7 +100,6 @@ class Caller:
                 "Mcp-Name": tool,
             },
             timeout=_PATIENCE_SECONDS,
-            trust_env=False,
         )
 
     def ask(self, **more: Any) -> str:
@@ -268,3 +273,30 @@ def test_who_is_over_a_quota_is_in_the_record_once_however_often(tmp_path: Path)
     assert (denied["tenant"], denied["subject"]) == ("acme", "ci")
     assert (denied["reason"], denied["status"]) == ("subject_pending", 429)
     assert denied["credential"] == id_of(agent)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_no_settings_around")
+def test_how_many_were_over_a_quota_and_not_recorded_is_said_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(CANARY * 4)
+    claims = {"iss": "issuer", "aud": "here", "exp": 4_000_000_000, "tenant": "acme"}
+    flags = (
+        *("--auth-secret-file", str(tmp_path / "secret")),
+        *("--auth-issuer", "issuer", "--auth-audience", "here", "--quotas-pending", "1"),
+    )
+    with (
+        running_gateway(*LEAVE_AT_ONCE, *flags) as gateway,
+        httpx.Client(trust_env=False) as client,
+    ):
+        for number in range(MOST_OF_TENANT + 4):
+            who = claims | {"sub": f"agent-{number}", "scope": "ask"}
+            caller = Caller(gateway, jwt.encode(who, CANARY * 4, "HS256"), client)
+            said = caller.call("ask_user", question="?", wait="return").json()
+            assert ("error" in said) == (number > 0)
+    lines = [event for event in gateway.events if event["event"] == "audit"]
+    denied = [line for line in lines if line["kind"] == "denied"]
+    assert {line["reason"] for line in denied} == {"pending"}
+    # Each has an entry, or is counted among those who have none.
+    others = [line["count"] for line in denied if line["tenant"] == ""]
+    assert others
+    assert len(denied) - len(others) + sum(others) == MOST_OF_TENANT + 3

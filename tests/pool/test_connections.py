@@ -341,6 +341,24 @@ async def test_a_half_closed_peer_can_still_be_written_to() -> None:
         await recorder.wait_for("lost")
 
 
+async def test_what_is_queued_at_the_close_outlives_the_peers_end() -> None:
+    """Who asks and sends no more still reads: its end may come before all has left."""
+    async with open_server() as server:
+        stream, recorder = await server.client()
+        recorder.connection.write(b"x" * 8_000_000)
+        recorder.connection.close()
+        assert server.connections.statistics().blocked == 1
+        before = server.connections.statistics().reads
+        await stream.send_eof()
+        while server.connections.statistics().reads == before:
+            await trio.lowlevel.checkpoint()
+        assert await read_all(stream) == b"x" * 8_000_000
+        await recorder.wait_for("lost")
+        # An end that is known is not read again and again while it waits.
+        assert server.connections.statistics().reads - before == 1
+        assert recorder.log == ["made", "lost"]
+
+
 async def test_a_failing_protocol_ends_its_connection_only() -> None:
     async with open_server() as server:
         stream, recorder = await server.client()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,41 @@ async def test_keys_that_are_too_old_let_nobody_in_until_they_are_read_again(
         assert (await judge.auth.verify(GOOD)).subject == "a"
         assert (await judge.auth.verify(lasting)).subject == "ann"
         assert judge.auth.confirm(people[0])
+
+
+async def test_nobody_is_known_by_keys_that_are_too_old_already(tmp_path: Path) -> None:
+    """Also between two looks at them, of which the next one would find that out."""
+    async with judging(tmp_path, jwks_stale_seconds=60.0) as judge:
+        lasting = header(token(exp=NOW + 1000))
+        for each in (GOOD, lasting):
+            await judge.auth.verify(each)
+        judge.keys.write_bytes(b"garbage")
+        judge.now += 30
+        assert judge.auth.known(GOOD) is not None
+        judge.now += 0.1
+        assert judge.auth.known(GOOD) is None
+        with pytest.raises(CredentialsUnavailableError):
+            await judge.auth.verify(GOOD)
+        # Other keys judge this one; it is looked up each time until they have been read.
+        assert judge.auth.known(lasting) is None
+        assert (await judge.auth.verify(lasting)).subject == "ann"
+        assert judge.auth.known(lasting) is None
+        await judge.reread()
+        await judge.auth.verify(lasting)
+        assert judge.auth.known(lasting) is not None
+        judge.jwks.unlink()
+        await judge.reread(59)
+        assert judge.auth.known(lasting) is not None
+        judge.now += 1.1
+        assert judge.auth.known(lasting) is None
+
+
+async def test_a_clock_that_tells_no_time_makes_nobody_known(tmp_path: Path) -> None:
+    async with judging(tmp_path) as judge:
+        await judge.auth.verify(GOOD)
+        for clocks in ((math.nan, judge.now), (judge.now, math.nan)):
+            judge.auth._clock, judge.auth._now = (lambda now=now: now for now in clocks)
+            assert judge.auth.known(GOOD) is None
 
 
 async def test_whoever_came_is_good_until_the_end_of_the_credential(tmp_path: Path) -> None:

@@ -102,3 +102,47 @@ async def test_a_bounded_number_is_remembered_and_no_tenant_takes_all_of_it(
         ("acme", "pending", None),
     ]
     assert len(record.denials) == 1
+
+
+def leave_out(record: Record, count: int) -> None:
+    """Have so many of a tenant refused that this many are not recorded."""
+    for number in range(denials.MOST_OF_TENANT + count):
+        record.denials.refused("pending", Principal("many", f"{number}"))
+
+
+async def left_out(record: Record) -> list[int]:
+    """Return the numbers that were said since."""
+    return [each["count"] for _, each in await record.entries() if "count" in each]
+
+
+async def test_how_many_were_left_out_is_said_though_nobody_is_refused_any_more(
+    record: Record,
+) -> None:
+    leave_out(record, 5)
+    record.denials.tick()
+    assert await left_out(record) == []
+    record.now += denials.SECONDS
+    record.denials.tick()
+    assert await left_out(record) == [5]
+    # Once; and who was refused is forgotten, too.
+    assert len(record.denials) == 0
+    record.now += denials.SECONDS
+    record.denials.tick()
+    assert await left_out(record) == []
+
+
+async def test_how_many_were_left_out_is_said_once_a_minute_or_when_it_is_asked_for(
+    record: Record,
+) -> None:
+    record.now += denials.SECONDS
+    leave_out(record, 2)
+    record.denials.say_left_out()
+    assert await left_out(record) == [1, 1]
+    leave_out(record, 3)
+    record.denials.tick()
+    record.now += denials.SECONDS - 0.1
+    record.denials.tick()
+    assert await left_out(record) == []
+    record.now += 0.1
+    record.denials.tick()
+    assert await left_out(record) == [3]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+from gateway.audit import Audit
 from gateway.errors import OverQuotaError, UnusableError
 from gateway.metrics import Metrics
+from gateway.quotas.denials import MOST_OF_TENANT, Denials
 from gateway.quotas.keeper import Keeper
 from gateway.quotas.settings import Settings
+from gateway.recorder import Entry
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
 from session.model import Principal, Question
@@ -29,10 +33,28 @@ FREE = {
 }
 
 
+class Record:
+    """An audit record, of which the numbers of those are read who are not in it."""
+
+    def __init__(self) -> None:
+        self._counts: list[int] = []
+        recorder: Any = self
+        self.audit = Audit(recorder, trio.current_time, "here", with_texts=False)
+
+    def add(self, tenant: str, entry: Entry, size: int = 0) -> None:
+        if "count" in entry:
+            self._counts.append(entry["count"])
+
+    def left_out(self) -> list[int]:
+        """Return the numbers that were said since."""
+        said, self._counts = self._counts, []
+        return said
+
+
 class World:
     """A keeper, and the store that it keeps in step with."""
 
-    def __init__(self, **settings: float | str) -> None:
+    def __init__(self, denials: Denials | None = None, **settings: float | str) -> None:
         self.fleet = Fleet()
         self.metrics = Metrics()
         self.keeper = Keeper(
@@ -42,6 +64,7 @@ class World:
             metrics=self.metrics,
             clock=trio.current_time,
             now=trio.current_time,
+            denials=denials,
         )
 
     async def ask(self) -> None:
@@ -180,6 +203,35 @@ async def test_a_question_of_whose_end_nothing_was_heard_counts_no_more(
         await trio.sleep(120)
         assert standing.pending[0].used == 0
         nursery.cancel_scope.cancel()
+
+
+async def test_who_was_refused_and_not_recorded_is_counted_in_the_record_all_the_same(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    record = Record()
+    world = World(Denials(record.audit, trio.current_time), subject_pending=1)
+
+    async def refuse(tenant: str, left_out: int) -> None:
+        for number in range(MOST_OF_TENANT + left_out):
+            principal = Principal(tenant, f"{number}")
+            standing = world.keeper.allowances.of(principal)
+            assert standing is not None
+            await world.keeper.allowances.claim(principal, standing.asks, 1.0, standing.pending)
+            with pytest.raises(OverQuotaError):
+                await world.keeper.allowances.claim(principal, standing.asks, 1.0, standing.pending)
+
+    await nursery.start(world.keeper.run)
+    await refuse("acme", 5)
+    # Nobody is refused from now on.
+    await trio.sleep(90)
+    assert record.left_out() == [5]
+    # Nor does who leaves wait for the end of the minute.
+    await refuse("other", 3)
+    assert record.left_out() == []
+    world.keeper.say_left_out()
+    assert record.left_out() == [3]
+    # Without a record there is nothing to say.
+    World().keeper.say_left_out()
 
 
 async def test_metrics_have_the_names_of_quotas_and_no_tenants() -> None:
