@@ -40,7 +40,8 @@
 /**
  * What became of an answer or a refusal. The first five come from the gateway;
  * "unacknowledged": sent repeatedly, never confirmed; "unsent": the router was
- * closed before it could go out; "assumed": sent to a gateway that never says.
+ * closed before it was confirmed, or another answer from here had gone out before
+ * and came to nothing; "assumed": sent to a gateway that never says.
  * @typedef {object} Ack
  * @property {"accepted"|"duplicate"|"too_late"|"invalid"|"unknown"|"unacknowledged"|"unsent"|"assumed"} status
  * @property {string} [message]  a sentence for people
@@ -189,7 +190,8 @@ export class Question {
   constructor(router, frame) {
     this.#router = router;
     this.id = String(frame.request_id);
-    /** `open`: waits for the person; `unsent`: answered, no connection; `sending`: not confirmed yet.
+    /** `open`: waits for the person; `unsent`: answered, no connection; `sending`: gone out and not
+     * confirmed yet, whether or not that connection still stands: it can be changed no more.
      * @type {"open" | "unsent" | "sending" | "closed"} */
     this.phase = "open";
     /** What the gateway last said to an answer. @type {Ack | null} */
@@ -353,7 +355,10 @@ export class Router {
   /**
    * Answer a question. Resolves, and never rejects, when the gateway has said
    * what became of it, however many reconnections later. Until it has gone out,
-   * a second answer replaces the first; afterwards both get the same reply.
+   * a second answer replaces the first. Afterwards the first may have counted, so that
+   * a second one is never sent: it is a "duplicate" when the first one counts (`by` is
+   * this frontend), "unsent" when that came to nothing, or too late as the first is. The
+   * same answer once more gets the first one's reply.
    * @param {string} id
    * @param {Answer} answer
    * @returns {Promise<Ack>}
@@ -549,10 +554,8 @@ export class Router {
   #lost(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#leave(1000);
-    for (const [id, reply] of this.#replies) {
-      clearTimeout(reply.timer);
-      this.#setPhase(id, "unsent");
-    }
+    // What has gone out may have arrived: it stays "sending", and goes out again as it is.
+    for (const reply of this.#replies.values()) clearTimeout(reply.timer);
     if (this.#openedAt && Date.now() - this.#openedAt > STABLE_MS) {
       this.#attempt = 0;
       this.#credential?.startOver();
@@ -796,6 +799,8 @@ export class Router {
     const earlier = this.#replies.get(id);
     if (earlier) {
       if (earlier.sends === 0) earlier.frame = frame;
+      else if (JSON.stringify(earlier.frame) !== JSON.stringify(frame))
+        return earlier.promise.then((ack) => this.#outrun(ack));
       return earlier.promise;
     }
     if (this.#abort.signal.aborted) return Promise.resolve({ status: "unsent" });
@@ -810,6 +815,30 @@ export class Router {
     this.#setPhase(id, "unsent");
     if (this.state === "open") this.#sendReply(id);
     return promise;
+  }
+
+  /**
+   * What an answer hears that came after another one had gone out.
+   * @param {Ack} ack  of that one
+   * @returns {Ack}
+   */
+  #outrun(ack) {
+    switch (ack.status) {
+      case "accepted":
+      case "assumed":
+        return {
+          status: "duplicate",
+          message: "Another answer from here had gone out before.",
+          state: ack.state,
+          by: { frontend_id: this.frontendId, user: this.user },
+        };
+      case "duplicate":
+      case "too_late":
+      case "unknown":
+        return ack;
+      default:
+        return { status: "unsent", message: "Another answer from here had gone out before, and came to nothing." };
+    }
   }
 
   /** @param {string} id */
