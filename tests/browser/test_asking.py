@@ -252,6 +252,10 @@ def test_markdown_of_an_agent_is_shown_and_nothing_in_it_runs_or_is_loaded(
         "http://" + "." * 200_000,
         "#" * 6 + " " * 250_000 + "x",
         "|\n" + " " * 250_000 + "-x",
+        ("a | b\n" + " " * 990 + "-" + " " * 990 + "x\n\n") * 150,
+        "a | b\n" + "-" * 250_000 + "x",
+        # Where a line ends for regular expressions, and not for Markdown.
+        "# " + " " * 250_000 + "\u2028",
         "\n" * 250_000,
     ],
     ids=lambda text: text[:9],

@@ -108,6 +108,58 @@ def test_an_answer_whose_acknowledgement_was_lost_counts_once(
     assert page.run("return [router.questions.size, router.unconfirmed]") == [0, 0]
 
 
+# What is said now is lost on the way, and the line with it.
+_LOSE_AN_ANSWER = """
+const [question] = router.questions.values();
+line.sockets.at(-1).send = () => {};
+const first = question.answer(given[0]);
+line.cut();
+await when("state", (change) => change.state === "waiting");
+const { phase } = question;
+const later = [question.answer(given[0]), question.reject("No")];
+"""
+
+
+def test_a_second_answer_is_not_taken_for_the_first_that_went_out(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    open_client(page, gateway)
+    question = agent.ask("Run it?", choices=["approve", "reject"])
+    page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
+    told = page.run(
+        _LOSE_AN_ANSWER
+        + """
+        line.mend();
+        router.reconnect();
+        return { phase, acks: await Promise.all([first, ...later]), own: router.frontendId };
+        """,
+        "approve",
+    )
+    assert told["phase"] == "sending"
+    assert [ack["status"] for ack in told["acks"]] == ["accepted", "accepted", "duplicate"]
+    assert told["acks"][2]["by"]["frontend_id"] == told["own"]
+    assert agent.outcome(question)["answer"] == "approve"
+    assert page.run("return heard.map(({ reason, mine }) => [reason, mine])") == [
+        ["answered", True]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [("line.mend(); router.reconnect();", "invalid"), ("router.close();", "unsent")],
+)
+def test_a_second_answer_is_unsent_when_the_first_that_went_out_came_to_nothing(
+    gateway: GatewayProcess, agent: Agent, page: Page, ending: str, status: str
+) -> None:
+    open_client(page, gateway)
+    agent.ask("Run it?", choices=["approve", "reject"])
+    page.wait(lambda: page.run("return router.questions.size === 1"), "the question")
+    acks = page.run(
+        _LOSE_AN_ANSWER + ending + "return Promise.all([first, ...later])", "none of them"
+    )
+    assert [ack["status"] for ack in acks] == [status, status, "unsent"]
+
+
 def test_a_second_frontend_hears_who_was_first(
     gateway: GatewayProcess, agent: Agent, page: Page
 ) -> None:

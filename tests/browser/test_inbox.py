@@ -198,6 +198,27 @@ def test_an_answer_given_while_the_line_is_down_is_sent_when_it_is_back(
     page.wait_for_verdict("Answer sent")
 
 
+def test_an_answer_that_went_out_into_a_dying_line_cannot_be_changed(
+    gateway: GatewayProcess, agent: Agent, page: Page
+) -> None:
+    page.open_inbox(gateway)
+    question = agent.ask("May it run?", choices=["approve", "reject"])
+    page.wait_for_question("May it run?")
+    # What is said now is lost on the way, and the line with it.
+    page.run("line.sockets.at(-1).send = () => {}")
+    page.one(".choice[value=approve]").click()
+    page.wait_for_text("Your answer is on its way", ".card .status")
+    page.run("line.cut()")
+    page.one('#connection[data-state="waiting"]')
+    assert "Your answer is on its way" in page.text(".card .status")
+    assert not any(choice.is_enabled() for choice in page.all(".answer button"))
+    page.press("x")
+    assert not any(form.is_displayed() for form in page.all(".refusal"))
+    page.run("line.mend()")
+    assert agent.outcome(question)["answer"] == "approve"
+    page.wait_for_verdict("Answer sent")
+
+
 def test_a_restarted_gateway_is_found_again_and_what_it_forgot_is_said(page: Page) -> None:
     # None of those that are given to connections: nobody else may have them between the two.
     ports = ("--ws-port", str(free_port()), "--mcp-port", str(free_port()))

@@ -271,6 +271,75 @@ def test_a_result_that_was_lost_on_the_way_arrives_after_a_reload(page: Page, si
     assert page.run("return sessionStorage.bought") == "1"
 
 
+def duplicated(page: Page, other: Page, site: Shop) -> None:
+    """Open the shop in a second tab, as a duplicate of the first: with its id."""
+    kept = page.run(
+        """
+        const isId = ([key]) => /^frontend-router:[^#]*$/.test(key);
+        return Object.entries(sessionStorage).filter(isId);
+        """
+    )
+    copy = f"for (const [key, id] of {json.dumps(kept)}) sessionStorage.setItem(key, id);"
+    other.come_to_front()
+    other.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": copy})
+    opened(other, site)
+    assert other.run("return router.frontendId") == kept[0][1]
+    page.come_to_front()
+
+
+def test_a_duplicated_tab_that_is_back_first_does_not_run_the_call_of_the_other(
+    page: Page, other_page: Page, site: Shop
+) -> None:
+    gateway = opened(page, site)
+    under = Under(gateway, "shop.buy", item="tea")
+    page.wait(lambda: page.run("return sessionStorage.bought"), "the call to begin")
+    duplicated(page, other_page, site)
+    page.run("line.cut()")
+    other_page.come_to_front()
+    is_shown = "return line.frames.some((frame) => frame.includes('tool_call'))"
+    other_page.wait(lambda: other_page.run(is_shown), "the call to be shown to the other tab")
+    # The tool ends where it runs, and what it returned waits for the line.
+    page.come_to_front()
+    page.run(
+        """
+        sessionStorage.go = 1;
+        const key = Object.keys(sessionStorage).find((key) => key.endsWith("#calls"));
+        while (!sessionStorage[key].includes("structuredContent"))
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        line.mend();
+        router.reconnect();
+        """
+    )
+    assert under.result().structured_content == {"item": "tea", "times": 1}
+    # Nothing is left of it, neither here nor there.
+    notes = "return Object.keys(localStorage).filter((key) => key.includes('#calls')).length"
+    page.wait(lambda: page.run(notes) == 0, "the note of the call to go")
+    other_page.come_to_front()
+    is_over = "return line.frames.some((frame) => frame.includes('tool_cancel'))"
+    other_page.wait(lambda: other_page.run(is_over), "the other tab to hear that it has ended")
+    locks = "return (await navigator.locks.query()).held.length"
+    other_page.wait(lambda: other_page.run(locks) == 0, "the call's lock to go")
+    assert other_page.run("return sessionStorage.bought ?? 0") == 0
+
+
+def test_a_duplicated_tab_does_not_run_the_call_of_one_that_was_closed(
+    page: Page, other_page: Page, site: Shop
+) -> None:
+    gateway = opened(page, site)
+    under = Under(gateway, "shop.buy", item="tea")
+    page.wait(lambda: page.run("return sessionStorage.bought"), "the call to begin")
+    duplicated(page, other_page, site)
+    other_page.come_to_front()
+    other_page.run("sessionStorage.go = 1")
+    page.come_to_front()
+    page.driver.get("about:blank")
+    result = under.result()
+    assert result.is_error
+    assert "was not run again" in words(result)
+    other_page.come_to_front()
+    assert other_page.run("return sessionStorage.bought ?? 0") == 0
+
+
 def test_a_page_hears_that_nobody_waits_and_agents_that_it_has_gone(page: Page, site: Shop) -> None:
     gateway = opened(page, site)
 

@@ -132,6 +132,58 @@ def test_what_is_wrong_is_said_in_a_sentence(read: Page) -> None:
     assert said == [problem for *_, problem in cases]
 
 
+_MATCH = """
+return given[0].map(([pattern, value]) => {
+  const schema = { type: "object", properties: { p: { type: "string", pattern } } };
+  return problemWith(readSchema(schema).fields[0], value) === "";
+});
+"""
+
+
+def test_what_a_pattern_asks_for_is_tried_where_that_is_quick(read: Page) -> None:
+    """Each pattern with what it takes, and what it does not."""
+    cases = [
+        (r"^[A-Z]{2}\d{4}$", "AB1234", "AB123"),
+        (r"^[a-z][a-z0-9-]{0,30}$", "a-1", "-a"),
+        (r"^v?\d{1,3}\.\d$", "v10.2", "v.2"),
+        (r"^v\d+\.\d+$", "v10.2", "v10"),
+        (r"^[\]{(|]+$", "]{(|", "]a"),
+        (r"^\$\{\(\|\*$", "${(|*", "${(|+"),
+        ("^.\U0001f3e8[^\U0001f3e9]$", "a\U0001f3e8b", "a\U0001f3e8\U0001f3e9"),
+        ("b+", "abc", "ac"),
+    ]
+    tried = [[pattern, value] for pattern, *both in cases for value in both]
+    assert read.run(_READ + _MATCH, tried) == [True, False] * len(cases)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^a{0,40}a{0,40}a{0,40}a{0,40}a{0,40}b$",
+        "^" + "(a|aa)" * 20 + "b$",
+        "^" + "(?:a|a)" * 28 + "b$",
+        "^" + "a?" * 90 + "b$",
+        "^(a+)+$",
+        "^(a{1,9}){1,9}$",
+        "^(?=a*a*a*a*b)",
+        "^a*a*a*b$",
+        "a*a*b",
+        r"^(a*)\1\1\1b$",
+        r"^\p{L}*\p{L}*\p{L}*b$",
+        r"^[a\]]*[a\]]*[a\]]*b$",
+    ],
+)
+def test_a_pattern_that_may_take_long_is_left_to_the_gateway(read: Page, pattern: str) -> None:
+    # The driver gives up on a script that takes PATIENCE seconds.
+    assert read.run(_READ + _MATCH, [[pattern, "a" * 256]]) == [True]
+
+
+def test_the_slowest_pattern_that_is_tried_does_not_take_long(read: Page) -> None:
+    patterns = ["^" + "." * 90 + ".*.*" + "." * 90 + "b$", "[^]*[^]{120}b"]
+    cases = [[pattern, "a" * 256] for pattern in patterns] * 20
+    assert read.run(_READ + _MATCH, cases) == [False] * 40
+
+
 def test_what_is_required_may_not_be_left_empty(read: Page) -> None:
     schema = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]}
     script = "return readSchema(given[0]).fields.map((field) => problemWith(field, undefined));"

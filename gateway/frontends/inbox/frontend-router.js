@@ -40,7 +40,8 @@
 /**
  * What became of an answer or a refusal. The first five come from the gateway;
  * "unacknowledged": sent repeatedly, never confirmed; "unsent": the router was
- * closed before it could go out; "assumed": sent to a gateway that never says.
+ * closed before it was confirmed, or another answer from here had gone out before
+ * and came to nothing; "assumed": sent to a gateway that never says.
  * @typedef {object} Ack
  * @property {"accepted"|"duplicate"|"too_late"|"invalid"|"unknown"|"unacknowledged"|"unsent"|"assumed"} status
  * @property {string} [message]  a sentence for people
@@ -189,7 +190,8 @@ export class Question {
   constructor(router, frame) {
     this.#router = router;
     this.id = String(frame.request_id);
-    /** `open`: waits for the person; `unsent`: answered, no connection; `sending`: not confirmed yet.
+    /** `open`: waits for the person; `unsent`: answered, no connection; `sending`: gone out and not
+     * confirmed yet, whether or not that connection still stands: it can be changed no more.
      * @type {"open" | "unsent" | "sending" | "closed"} */
     this.phase = "open";
     /** What the gateway last said to an answer. @type {Ack | null} */
@@ -353,7 +355,10 @@ export class Router {
   /**
    * Answer a question. Resolves, and never rejects, when the gateway has said
    * what became of it, however many reconnections later. Until it has gone out,
-   * a second answer replaces the first; afterwards both get the same reply.
+   * a second answer replaces the first. Afterwards the first may have counted, so that
+   * a second one is never sent: it is a "duplicate" when the first one counts (`by` is
+   * this frontend), "unsent" when that came to nothing, or too late as the first is. The
+   * same answer once more gets the first one's reply.
    * @param {string} id
    * @param {Answer} answer
    * @returns {Promise<Ack>}
@@ -418,7 +423,7 @@ export class Router {
    * @returns {Tools}
    */
   offerTools(namespace, { webmcp = true } = {}) {
-    this.#tools?.clear();
+    this.#tools?.retire();
     this.#tools = new Tools(namespace, `${keyOf(this.#url)}#calls`, {
       send: (message) => this.state === "open" && this.#send(message),
       now: () => this.now(),
@@ -549,10 +554,8 @@ export class Router {
   #lost(socket, code, reason) {
     if (socket !== this.#socket) return;
     this.#leave(1000);
-    for (const [id, reply] of this.#replies) {
-      clearTimeout(reply.timer);
-      this.#setPhase(id, "unsent");
-    }
+    // What has gone out may have arrived: it stays "sending", and goes out again as it is.
+    for (const reply of this.#replies.values()) clearTimeout(reply.timer);
     if (this.#openedAt && Date.now() - this.#openedAt > STABLE_MS) {
       this.#attempt = 0;
       this.#credential?.startOver();
@@ -796,6 +799,8 @@ export class Router {
     const earlier = this.#replies.get(id);
     if (earlier) {
       if (earlier.sends === 0) earlier.frame = frame;
+      else if (JSON.stringify(earlier.frame) !== JSON.stringify(frame))
+        return earlier.promise.then((ack) => this.#outrun(ack));
       return earlier.promise;
     }
     if (this.#abort.signal.aborted) return Promise.resolve({ status: "unsent" });
@@ -810,6 +815,30 @@ export class Router {
     this.#setPhase(id, "unsent");
     if (this.state === "open") this.#sendReply(id);
     return promise;
+  }
+
+  /**
+   * What an answer hears that came after another one had gone out.
+   * @param {Ack} ack  of that one
+   * @returns {Ack}
+   */
+  #outrun(ack) {
+    switch (ack.status) {
+      case "accepted":
+      case "assumed":
+        return {
+          status: "duplicate",
+          message: "Another answer from here had gone out before.",
+          state: ack.state,
+          by: { frontend_id: this.frontendId, user: this.user },
+        };
+      case "duplicate":
+      case "too_late":
+      case "unknown":
+        return ack;
+      default:
+        return { status: "unsent", message: "Another answer from here had gone out before, and came to nothing." };
+    }
   }
 
   /** @param {string} id */
@@ -973,11 +1002,14 @@ export class Router {
 const MAX_CALLS = 200;
 // What the gateway passes on, if nobody has told it otherwise.
 const MAX_RESULT = 256 * 1024;
+// Longer than any call is waited for.
+const NOTED_MS = 7 * 24 * 3600 * 1000;
 const INTERRUPTED =
-  "The page was reloaded while this tool ran. Whether it did what it was asked to is not known, and it was not run again.";
+  "The page was reloaded or left while this tool ran. Whether it did what it was asked to is not known, and it was not run again.";
 
 /** @typedef {{ send: (message: Record<string, unknown>) => boolean, now: () => number, offered: (offered: ToolsOffered) => void }} Line */
-/** @typedef {{ abort: AbortController, result: Record<string, unknown> | null }} Run */
+/** `over` is there when nobody waits for the result any more; `end` says so.
+ * @typedef {{ abort: AbortController, result: Record<string, unknown> | null, over: Promise<void>, end: () => void }} Run */
 
 /** The tools that a page offers to agents; made by `Router.offerTools`. */
 export class Tools {
@@ -1037,6 +1069,12 @@ export class Tools {
 
   // -- for the router
 
+  /** Others take the place of these: offer nothing, and stand in nobody's way. */
+  retire() {
+    this.clear();
+    for (const run of this.#runs.values()) run.end();
+  }
+
   connected() {
     this.#isSaid = true;
     if (this.#tools.size) this.#say();
@@ -1077,21 +1115,46 @@ export class Tools {
       if (running?.result) this.#return(id, running.result);
       return;
     }
-    const before = this.#ledger.find(id);
+    let end = () => {};
+    /** @type {Promise<void>} */
+    const over = new Promise((resolve) => (end = resolve));
     /** @type {Run} */
-    const run = { abort: new AbortController(), result: before?.result ?? null };
+    const run = { abort: new AbortController(), result: this.#ledger.find(id)?.result ?? null, over, end };
     this.#runs.set(id, run);
     if (run.result) return this.#return(id, run.result);
     const tool = [...this.#tools.values()].find((each) => text(frame.tool) === `${this.#namespace}.${agreed(each.name)}`);
     if (!tool) return this.#finish(id, run, failed("This page has no such tool any more."));
     const hints = tool.annotations ?? {};
     const again = hints.readOnlyHint === true || hints.idempotentHint === true;
-    const execute = before ? (tool.resume ?? (again ? tool.execute : null)) : tool.execute;
-    if (!execute) return this.#finish(id, run, failed(INTERRUPTED));
-    const start = () => this.#run(id, run, () => execute.call(tool, record(frame.arguments) ?? {}, this.#agent(id, frame, run)));
-    // A tab that was duplicated has our id: one of the two runs it, and the other hears that it has ended.
-    if (navigator.locks) navigator.locks.request(`frontend-router:${id}`, start).catch(report);
-    else void start();
+    this.#alone(id, over, async (waited) => {
+      const before = waited || this.#ledger.find(id) !== undefined;
+      const execute = before ? (tool.resume ?? (again ? tool.execute : null)) : tool.execute;
+      if (run.abort.signal.aborted) return;
+      if (!execute) return this.#finish(id, run, failed(INTERRUPTED));
+      await this.#run(id, run, () => execute.call(tool, record(frame.arguments) ?? {}, this.#agent(id, frame, run)));
+    }).catch(report);
+  }
+
+  /**
+   * Take a step with a call while no other tab does. A tab that was duplicated has our id, and is shown our calls
+   * while our line is down. A call stays ours until its result is acknowledged, or we are gone: what we return when
+   * the line is back is better than word from the other tab that nobody knows. Whoever had to wait is told so,
+   * as the call has run by then.
+   * @param {string} id
+   * @param {Promise<void>} over
+   * @param {(waited: boolean) => Promise<void>} step
+   */
+  async #alone(id, over, step) {
+    const { locks } = navigator;
+    if (!locks) return step(false);
+    const name = `frontend-router:${id}`;
+    const had = async (/** @type {boolean} */ waited) => {
+      await step(waited);
+      await over;
+      return true;
+    };
+    const isHad = await locks.request(name, { ifAvailable: true }, (lock) => lock !== null && had(false));
+    if (!isHad) await locks.request(name, () => had(true));
   }
 
   /**
@@ -1105,6 +1168,7 @@ export class Tools {
 
   /** @param {string} id */
   acknowledged(id) {
+    this.#runs.get(id)?.end();
     this.#runs.delete(id);
     this.#ledger.forget(id);
   }
@@ -1154,7 +1218,6 @@ export class Tools {
    * @param {() => unknown} execute
    */
   async #run(id, run, execute) {
-    if (run.abort.signal.aborted) return;
     this.#ledger.began(id);
     /** @type {Record<string, unknown>} */
     let result;
@@ -1189,7 +1252,10 @@ export class Tools {
   }
 }
 
-/** The calls that began in this tab: a page that reloads must not run one twice. */
+/**
+ * The calls that began in this tab, with what they returned, and that others began in other tabs: a page that
+ * reloads must not run one twice, nor must one that was duplicated before the first one was closed.
+ */
 class Ledger {
   /** @type {string} */ #key;
   /** @type {Map<string, { result?: Record<string, unknown> }>} */ #calls;
@@ -1202,16 +1268,39 @@ class Ledger {
     } catch {
       this.#calls = new Map(); // Storage is off, or holds what is none of ours.
     }
+    try {
+      // Of calls that nobody ended here: their tabs were closed.
+      for (const noted of Object.keys(localStorage))
+        if (noted.startsWith(this.#noteOf("")) && !(Number(localStorage.getItem(noted)) > Date.now() - NOTED_MS))
+          localStorage.removeItem(noted);
+    } catch {
+      // As above.
+    }
   }
 
-  /** @param {string} id */
+  /**
+   * What is known of a call that has begun, in this tab or in another one.
+   * @param {string} id
+   * @returns {{ result?: Record<string, unknown> } | undefined}
+   */
   find(id) {
-    return this.#calls.get(id);
+    const known = this.#calls.get(id);
+    if (known) return known;
+    try {
+      return localStorage.getItem(this.#noteOf(id)) === null ? undefined : {};
+    } catch {
+      return undefined; // Storage is off.
+    }
   }
 
   /** @param {string} id */
   began(id) {
     this.#put(id, {});
+    try {
+      localStorage.setItem(this.#noteOf(id), String(Date.now()));
+    } catch {
+      // Storage is off or full: other tabs know of it as long as this one has it.
+    }
   }
 
   /**
@@ -1225,6 +1314,17 @@ class Ledger {
   /** @param {string} id */
   forget(id) {
     if (this.#calls.delete(id)) this.#keep();
+    try {
+      localStorage.removeItem(this.#noteOf(id));
+    } catch {
+      // Storage is off.
+    }
+  }
+
+  /** Where it stands that a call has begun: for each its own, as tabs write at the same time.
+   * @param {string} id */
+  #noteOf(id) {
+    return `${this.#key}:${id}`;
   }
 
   /**

@@ -17,18 +17,18 @@ const MAX_DEPTH = 6;
 // beyond that stays text, and no text takes long.
 const MAX_SPAN = 2_000;
 const MAX_STEPS = 20_000;
-const MAX_LINE = 2_000;
 const MAX_IMAGES = 8;
 // Letters of base64: about 190 KB of an image.
 const MAX_IMAGE = 256 * 1024;
 
 const IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}$/;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
-const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
+// Not to the end of the line: each of many blanks would be tried as the last one before the rest.
+const HEADING = /^ {0,3}(#{1,6})[ \t]+/;
 const RULE = /^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$/;
 const QUOTE = /^ {0,3}>[ ]?/;
 const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])[ \t]+/;
-const DIVIDER = /^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
+const DIVIDER_CELL = /^:?-+:?$/;
 const MARK = /\\[!-/:-@[-`{-~]|`+|!?\[|\*\*|__|~~|\*|_|https?:\/\//g;
 const LINK_END = /[\s<>"']/;
 
@@ -83,7 +83,7 @@ function blockAt(lines, at, depth, budget) {
   if (heading) {
     // The question is the heading above them.
     const tag = /** @type {"h3"} */ (`h${Math.min(6, heading[1].length + 2)}`);
-    return [element(tag, {}, ...inline(heading[2], budget)), at + 1];
+    return [element(tag, {}, ...inline(line.slice(heading[0].length), budget)), at + 1];
   }
   if (RULE.test(line)) return [element("hr"), at + 1];
   if (QUOTE.test(line)) {
@@ -94,7 +94,7 @@ function blockAt(lines, at, depth, budget) {
   }
   if (ITEM.test(line)) return list(lines, at, depth, budget);
   const below = lines[at + 1] ?? "";
-  if (line.includes("|") && below.includes("-") && below.length <= MAX_LINE && DIVIDER.test(below)) {
+  if (line.includes("|") && below.includes("-") && cellsOf(below).every((cell) => DIVIDER_CELL.test(cell))) {
     return table(lines, at, budget);
   }
   let end = at + 1;
@@ -165,6 +165,15 @@ function unwrapped(made) {
   return made[0]?.tagName === "P" ? [...made[0].childNodes, ...made.slice(1)] : made;
 }
 
+/** @param {string} line */
+function cellsOf(line) {
+  return line
+    .trim()
+    .replace(/^\||\|$/g, "")
+    .split("|")
+    .map((cell) => cell.trim());
+}
+
 /**
  * @param {string[]} lines
  * @param {number} at
@@ -172,14 +181,8 @@ function unwrapped(made) {
  * @returns {[HTMLElement, number]}
  */
 function table(lines, at, budget) {
-  const cells = (/** @type {string} */ line) =>
-    line
-      .trim()
-      .replace(/^\||\|$/g, "")
-      .split("|")
-      .map((cell) => cell.trim());
   const row = (/** @type {"th" | "td"} */ tag, /** @type {string} */ line) =>
-    element("tr", {}, ...cells(line).map((cell) => element(tag, {}, ...inline(cell, budget))));
+    element("tr", {}, ...cellsOf(line).map((cell) => element(tag, {}, ...inline(cell, budget))));
   let end = at + 2;
   while (end < lines.length && lines[end].includes("|") && lines[end].trim()) end += 1;
   const body = lines.slice(at + 2, end).map((line) => row("td", line));

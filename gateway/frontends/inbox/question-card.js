@@ -73,9 +73,14 @@ export function questionCard(entry, actions, followed) {
     verdict,
   );
 
+  /** What has gone out may count, even where its line was lost: nobody can say anything else then. */
+  function isBusy() {
+    return question.phase === "sending" || question.phase === "closed";
+  }
+
   /** @param {Answer} value */
   function send(value) {
-    if (question.phase === "closed" || question.phase === "sending") return;
+    if (isBusy()) return;
     if (performance.now() < readyAt) return;
     entry.said = typeof value === "string" ? value : JSON.stringify(value.content, null, 2);
     actions.onAnswer(value);
@@ -83,7 +88,7 @@ export function questionCard(entry, actions, followed) {
 
   /** @param {boolean} shown */
   function showRefusal(shown) {
-    if (question.phase === "closed" || question.phase === "sending") return;
+    if (isBusy()) return;
     answer.hidden = shown;
     refusal.element.hidden = !shown;
     if (shown) refusal.focus();
@@ -105,7 +110,7 @@ export function questionCard(entry, actions, followed) {
   function update() {
     const { phase } = question;
     card.dataset.phase = phase;
-    const busy = phase === "sending" || phase === "closed";
+    const busy = isBusy();
     for (const control of answer.querySelectorAll("button, input, textarea, select")) {
       /** @type {HTMLButtonElement} */ (control).disabled = busy;
     }
@@ -127,7 +132,7 @@ export function questionCard(entry, actions, followed) {
     const { lastAck, phase } = question;
     let words = "";
     let tone = "plain";
-    if (phase === "sending") words = "Sending…";
+    if (phase === "sending") words = "Your answer is on its way…";
     else if (phase === "unsent")
       words = "No connection right now. Your answer is kept and goes out by itself.";
     else if (phase === "open" && lastAck) {
