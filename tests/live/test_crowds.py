@@ -30,7 +30,7 @@ _CROWD: Final = int(os.environ.get("CROWD", "600"))
 _SECONDS: Final = 2
 # A loaded machine is slow, and may stand still for a moment: most are let in soon, and whoever
 # waits for a crowd waits until it is given up.
-_WAITED_SECONDS: Final = 0.25
+_WAITED_SECONDS: Final = 1.0
 _GIVEN_UP_SECONDS: Final = 5.0
 _MEBIBYTE: Final = 1024 * 1024
 

@@ -25,7 +25,7 @@ _DEAF = 100
 _LARGE = "x" * 20_000
 # A loaded machine is slow, and may stand still for a moment; whoever waits for the deaf waits
 # until they are given up.
-_WAITED_SECONDS = 0.25
+_WAITED_SECONDS = 1.0
 _GIVEN_UP_SECONDS = 10.0
 _MEBIBYTE = 1024 * 1024
 
