@@ -18,13 +18,23 @@ def check(name: str) -> None:
     Raises:
         ValueError: it cannot; the message says why.
     """
-    path = Path(name)
+    try:
+        _try(Path(name))
+    except OSError as error:
+        raise ValueError(f"{name}: {error.strerror or error}") from None
+
+
+def _try(path: Path) -> None:
     if path.is_dir():
-        raise ValueError(f"{name}: it is a folder")
+        raise ValueError(f"{path}: it is a folder")
     if not path.parent.is_dir():
-        raise ValueError(f"{name}: there is no folder {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"{name}: it may not be written")
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    is_new = not path.exists()
+    # What is no file, a pipe for one, is opened once: when there is something to write.
+    if is_new or path.is_file():
+        path.open("ab").close()
+    if is_new:
+        path.unlink()
 
 
 def leave(text: str, files: Sequence[tuple[str, Callable[[], bytes]]]) -> list[str]:
