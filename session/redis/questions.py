@@ -62,9 +62,9 @@ class Questions:
         self._events = events
         self._inboxes = inboxes
         self._in_steps = stepper
-        self._replicas = settings.replicas if settings.durability == "replicated" else 0
+        self._replicas = settings.awaited_replicas
         self._compress_bytes = settings.compress_bytes
-        self._kept = max(1, round(settings.answer_seconds))
+        self._kept = settings.kept_seconds
         # Each place has its share of the caps.
         self._pending = -(-settings.pending // len(PLACES))
         self._pending_per_session = -(-settings.pending_per_session // len(PLACES))

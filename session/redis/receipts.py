@@ -18,7 +18,7 @@ class RedisReceipts:
 
     def __init__(self, client: RedisClient, settings: Settings) -> None:
         self._client = client
-        self._replicas = settings.replicas if settings.durability == "replicated" else 0
+        self._replicas = settings.awaited_replicas
 
     async def signing_key(self, candidate: bytes) -> bytes:
         """Return the key that instances share."""

@@ -146,3 +146,13 @@ class Settings:
         unit="bytes",
         minimum=64 * 1024,
     )
+
+    @property
+    def awaited_replicas(self) -> int:
+        """How many replicas a write that must not be lost waits for; 0 for none."""
+        return self.replicas if self.durability == "replicated" else 0
+
+    @property
+    def kept_seconds(self) -> int:
+        """How long an outcome is kept, in whole seconds, as Redis counts."""
+        return max(1, round(self.answer_seconds))

@@ -67,8 +67,8 @@ class Sweeps:
         self._overdue = Overdue(
             client,
             events,
-            kept_seconds=max(1, round(settings.answer_seconds)),
-            replicas=settings.replicas if settings.durability == "replicated" else 0,
+            kept_seconds=settings.kept_seconds,
+            replicas=settings.awaited_replicas,
             new_id=new_id,
             stepper=stepper,
             patience=self._patience,
