@@ -85,6 +85,11 @@ class Peers:
         assert b'"status":"accepted"' in await self.frontend.receive_some()
         assert b"Blue" in await self.caller.receive_some()
 
+    async def ask_in_vain(self) -> None:
+        """Ask one question, and hear that there is no room for it."""
+        await self.caller.send_all(self.request)
+        assert b'"isError":true' in await self.caller.receive_some()
+
     async def say(self, count: int) -> None:
         """Send so many messages in one piece, and wait for their replies."""
         await self.frontend.send_all(requests.answer(b"nobody-asked", b"Blue") * count)
@@ -94,14 +99,14 @@ class Peers:
 
 
 @asynccontextmanager
-async def served_peers() -> AsyncIterator[Peers]:
-    """A gateway that keeps few answers, and its two peers, introduced and warm."""
+async def served_peers(pending: int = 100) -> AsyncIterator[Peers]:
+    """A gateway with room for few questions, and its two peers, introduced and warm."""
     settings = Settings(
         ws_port=0,
         mcp_port=0,
         monitoring_port=0,
         delivery="one",
-        memory=MemorySettings(answers=10),
+        memory=MemorySettings(answers=10, pending=pending),
         # However slow the machine is, nobody waits on a stream here.
         mcp=McpSettings(json_seconds=30),
     )
@@ -212,6 +217,34 @@ async def test_calls_of_a_round_trip_and_of_a_message() -> None:
         with counted_calls() as calls:
             await peers.say(_TIMES)
         assert each_time(calls) <= 25, calls
+
+
+async def test_refusing_as_many_again_leaves_four_fifths_of_the_goodput() -> None:
+    """At twice the limit every other caller is refused (E11).
+
+    Who is refused is told to come back in a second. Here everybody comes much sooner: when each
+    of the others has had five answers.
+    """
+    async with served_peers(pending=1) as peers:
+        now = peers.served.connections.statistics
+        with counted_calls() as calls:
+            for _ in range(_TIMES):
+                await peers.ask()
+        answering = each_time(calls)
+        # The one that there is room for waits, and another one asks.
+        await peers.caller.send_all(peers.request)
+        assert _ID.search(await peers.frontend.receive_some())
+        async with await trio.open_tcp_stream("127.0.0.1", peers.served.ports["mcp"]) as caller:
+            another = Peers(peers.served, caller, peers.frontend)
+            another.request = peers.request
+            assert await each(another, Peers.ask_in_vain, lambda: now().reads) == 1
+            assert await each(another, Peers.ask_in_vain, lambda: now().sends) == 1
+            with counted_calls() as calls:
+                for _ in range(_TIMES):
+                    await another.ask_in_vain()
+        refusing = each_time(calls)
+        assert refusing <= 90, calls
+        assert 5 * answering / (5 * answering + refusing) >= 0.8
 
 
 async def test_a_question_leaves_nothing_but_its_answer() -> None:
