@@ -117,7 +117,6 @@ WAITING: Final = {
     "tests/cluster/instances.py": "asks gateways in other processes until something is so",
     "tests/cluster/load.py": "people think, and agents pause, for a moment",
     "tests/live/pages.py": "asks gateways in other processes until a tool is listed",
-    "tests/live/test_overload.py": "agents that are refused pause, and goodput is over a time",
     "tests/live/test_slow_readers.py": "asks a gateway in another process until somebody is gone",
 }
 
