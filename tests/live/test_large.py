@@ -40,7 +40,8 @@ def gateway() -> Iterator[GatewayProcess]:
         *LEAVE_AT_ONCE,
         *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
         *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        *("--connections-outbox-bytes", str(4 * MESSAGE)),
+        # Peers here read one after the other, however long that takes.
+        *("--connections-outbox-bytes", str(4 * MESSAGE), "--connections-send-seconds", "120"),
     ) as gateway:
         yield gateway
 

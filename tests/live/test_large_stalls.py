@@ -98,7 +98,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
         *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
         *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        *("--connections-outbox-bytes", str(4 * MESSAGE)),
+        # Peers here read one after the other, however long that takes.
+        *("--connections-outbox-bytes", str(4 * MESSAGE), "--connections-send-seconds", "120"),
     ]
     with started(command, Path(__file__).parents[2]) as gateway:
         yield Watched(gateway, told)

@@ -52,7 +52,8 @@ def watched(redis_node: RedisNode, tmp_path_factory: pytest.TempPathFactory) -> 
         *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
         *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
         *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        *("--connections-outbox-bytes", str(8 * MESSAGE), "--store", redis_node.url),
+        *("--connections-outbox-bytes", str(8 * MESSAGE), "--connections-send-seconds", "120"),
+        *("--store", redis_node.url),
     ]
     with started(command, Path(__file__).parents[2]) as gateway:
         yield Watched(gateway, told)
