@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from gateway.auth.settings import Settings
 from gateway.http.messages import Head, Headers, Responder
 from session import gojson
-from session.model import NOBODY, RESERVED_SCOPES, SCOPES, Principal
+from session.model import NOBODY, SCOPES, Principal
 
 #: Under which path the metadata of a resource is (RFC 9728 section 3.1).
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
@@ -63,7 +63,7 @@ class Challenges:
             "resource": self.resource(head),
             "bearer_methods_supported": ["header"],
             "resource_name": "frontend-router",
-            "scopes_supported": sorted(SCOPES - RESERVED_SCOPES),
+            "scopes_supported": sorted(SCOPES),
         }
         if settings.authorization_servers:
             document["authorization_servers"] = list(settings.authorization_servers)
