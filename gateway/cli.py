@@ -147,6 +147,8 @@ def _who(settings: Settings) -> list[str]:
         "  notify                    to tell people what needs no answer",
         "  list                      to see who is connected",
         "  tools                     to offer tools of a page, and to call them",
+        "  admin                     with ask: to read, await and take back every question of the",
+        "                            tenant, and not only one's own",
         "Accepted are:",
     ]
     if auth.keys:

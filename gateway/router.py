@@ -39,6 +39,7 @@ from gateway.offers import (
     question_of,
     refused,
 )
+from gateway.ownership import Rule, is_own, taken_back_by
 from gateway.people import People
 from gateway.releases import Releases
 from gateway.withdrawals import Withdrawals
@@ -147,26 +148,27 @@ class Router:
             offer.waiters.remove(waiter)
 
     async def collect(
-        self, principal: Principal, question_id: str, waiter: Waiter | None
+        self, principal: Principal, question_id: str, waiter: Waiter | None, rule: Rule = is_own
     ) -> Found | None:
-        """Look a question of the caller up; while it is open ``waiter`` joins it.
+        """Look a question up that the caller may have; while it is open ``waiter`` joins it.
 
-        Returns ``None`` for a question that is unknown or somebody else's.
+        Returns ``None`` for a question that is unknown, or not the caller's by ``rule``.
         """
         found = await self.store.find(principal.tenant, question_id)
-        if found is None or found.question.asker != principal.subject or found.question.tool:
+        if found is None or not rule(principal, found.question) or found.question.tool:
             return None
         if found.outcome is None and waiter is not None:
             self.offer_of(found.question).waiters.append(waiter)
         return found
 
     async def cancel(
-        self, principal: Principal, question_id: str, reason: str, by: str
+        self, principal: Principal, question_id: str, reason: str, by: str, rule: Rule = is_own
     ) -> Settlement | None:
-        """Take a question of the caller back. The settlement says who was first."""
+        """Take back a question that is the caller's by ``rule``; see who was first."""
         found = await self.store.find(principal.tenant, question_id)
-        if found is None or found.question.asker != principal.subject or found.question.tool:
+        if found is None or not rule(principal, found.question) or found.question.tool:
             return None
+        by = taken_back_by(principal, found.question, by)
         outcome = Outcome(State.CANCELLED, at=self.clock(), by=by, reason=reason)
         return await self.settle(found.question, outcome, None, principal)
 

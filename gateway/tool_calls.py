@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 import msgspec
 
 from gateway.offers import ACCEPTED, Ack, lost_to, refused
+from gateway.ownership import is_own
 from gateway.tool_definitions import result_of
 from session.model import Audience, Outcome, Principal, Question, State
 
@@ -115,7 +116,7 @@ class ToolCalls:
         if found is None or found.outcome is not None:
             return
         question = found.question
-        if question.asker == principal.subject and question.tool:
+        if is_own(principal, question) and question.tool:
             outcome = Outcome(State.CANCELLED, router.clock(), by=by, reason=reason)
             await router.settle(question, outcome, None, principal)
 

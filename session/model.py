@@ -40,10 +40,8 @@ class Delivery(enum.Enum):
 
 #: What a credential may allow: to ask people, to answer (and be a frontend), to tell people
 #: something, to see who is connected, to offer tools and call those of frontends, and to
-#: look after a deployment.
+#: look after the questions of a whole tenant (`gateway.ownership`).
 SCOPES: Final = frozenset(("ask", "answer", "notify", "list", "tools", "admin"))
-#: Those of them that nothing asks for yet: credentials may have them, and can do no more.
-RESERVED_SCOPES: Final = frozenset(("admin",))
 
 
 class Principal(msgspec.Struct, frozen=True):

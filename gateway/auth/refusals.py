@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from gateway.auth.settings import Settings
 from gateway.http.messages import Head, Headers, Responder
+from gateway.ownership import ADMIN
 from session import gojson
-from session.model import NOBODY, RESERVED_SCOPES, SCOPES, Principal
+from session.model import NOBODY, SCOPES, Principal
 
 #: Under which path the metadata of a resource is (RFC 9728 section 3.1).
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
@@ -63,7 +64,9 @@ class Challenges:
             "resource": self.resource(head),
             "bearer_methods_supported": ["header"],
             "resource_name": "frontend-router",
-            "scopes_supported": sorted(SCOPES - RESERVED_SCOPES),
+            # A client that knows no better asks for all that is named here; it has use for each
+            # of them but the one that is for other callers' questions (MCP, "Scope Selection").
+            "scopes_supported": sorted(SCOPES - {ADMIN}),
         }
         if settings.authorization_servers:
             document["authorization_servers"] = list(settings.authorization_servers)

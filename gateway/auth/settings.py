@@ -51,7 +51,8 @@ class Settings:
     scopes_claim: str = setting("scope", "The claim with the scopes: a list, or words in a text.")
     scopes: tuple[str, ...] = setting(
         (),
-        "Scopes of tokens without that claim: ask, answer, notify, list, tools, admin (reserved).",
+        "Scopes of tokens without that claim: ask, answer, notify, list, tools, admin (with ask: "
+        "to read and take back every question of the tenant).",
     )
     leeway_seconds: float = setting(
         10.0, "How far the issuer's clock may be off.", unit="seconds", minimum=0.0, maximum=300.0

@@ -20,6 +20,7 @@ from gateway.mcp.refusals import forbidden
 from gateway.mcp.registry import Registry, Tool, make_cursor, read_cursor
 from gateway.mcp.results import Encoded, ToolResult, text
 from gateway.offers import Ask
+from gateway.ownership import is_own
 from gateway.tool_calls import ToolCalls, audience_of, chosen
 from gateway.tool_catalogs import Catalog, Catalogs, PageTool
 from gateway.tool_definitions import Settings, Target, arguments_refusal, target_of
@@ -158,7 +159,7 @@ class PageTools:
                 return text("There is nothing to wait for any more.", is_error=True)
             return await self._resume_other(call, question_id)
         question = found.question
-        if question.asker != call.principal.subject:
+        if not is_own(call.principal, question):
             return text("There is no such call of yours.", is_error=True)
         if found.outcome is not None:
             return ended_result(question, found.outcome)

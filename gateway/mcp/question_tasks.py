@@ -14,6 +14,7 @@ from gateway.mcp import tasks
 from gateway.mcp.outcomes import outcome_result
 from gateway.mcp.tasks import Task
 from gateway.mcp.watching import Watching
+from gateway.ownership import Rule, is_own
 from session.model import Outcome, Principal, Question, State
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ async def watch_question(
     principal: Principal,
     question_id: str,
     told: Callable[[Question, Outcome], None],
+    rule: Rule = is_own,
 ) -> Watching | None:
     """Have the end of a question told.
 
-    ``None``: the principal has no such question. One that has ended is never told of.
+    ``None``: the principal has no such question, by ``rule``. One that has ended is never told of.
     """
     watch = QuestionWatch(principal, told)
-    found = await router.collect(principal, question_id, watch)
+    found = await router.collect(principal, question_id, watch, rule)
     if found is None:
         return None
     has_ended = found.outcome is not None

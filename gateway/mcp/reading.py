@@ -1,7 +1,7 @@
 """What the product has for callers to read: questions, who is connected, how to ask well.
 
 One registration, as `gateway.mcp.tools` is. What is read says nothing that the tools
-would not tell the same caller: a question is its asker's alone.
+would not tell the same caller: a question is its asker's, and its tenant's admins'.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gateway.mcp.results import (
 )
 from gateway.mcp.revisions.family import encode
 from gateway.mcp.watching import Watching
+from gateway.ownership import may_act_on
 from session import longtexts
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ class _Reading:
         self._router = router
 
     async def question(self, call: Call, uri: str, values: dict[str, str]) -> Encoded | Later:
-        """Return a question of the caller's, and what became of it."""
-        found = await self._router.collect(call.principal, values["id"], None)
+        """Return a question that the caller may read, and what became of it."""
+        found = await self._router.collect(call.principal, values["id"], None, may_act_on)
         if found is None:
             code = INVALID_PARAMS if call.session is None else RESOURCE_NOT_FOUND
             raise RpcError(code, "Resource not found", {"uri": uri})
@@ -116,9 +117,9 @@ class _Reading:
     async def watch_question(
         self, principal: Principal, _uri: str, values: dict[str, str], changed: Callable[[], None]
     ) -> Watching | None:
-        """Have the end of a question of the caller's told."""
+        """Have the end of a question told that the caller may read."""
         return await watch_question(
-            self._router, principal, values["id"], lambda _question, _outcome: changed()
+            self._router, principal, values["id"], lambda _question, _outcome: changed(), may_act_on
         )
 
     async def watch_frontends(

@@ -33,6 +33,7 @@ from gateway.mcp.registry import Registry
 from gateway.mcp.results import Encoded, QuestionState, ToolResult, sentence, text
 from gateway.mcp.schemas import schema_of
 from gateway.offers import Ask, Notification
+from gateway.ownership import may_act_on
 from gateway.quotas.allowances import Allowances
 from gateway.router import Router
 from gateway.withdrawals import Withdrawal
@@ -213,7 +214,7 @@ class _Tools:
         if seconds and self._quotas is not None:
             await quota.stream(self._quotas, call)
         wait = QuestionWait(call, self._router, None) if seconds else None
-        found = await self._router.collect(call.principal, arguments.question_id, wait)
+        found = await self._router.collect(call.principal, arguments.question_id, wait, may_act_on)
         if found is None:
             return text(_UNKNOWN.format(arguments.question_id), is_error=True)
         if found.outcome is not None:
@@ -230,7 +231,7 @@ class _Tools:
         if self._quotas is not None:
             await quota.stream(self._quotas, call)
         wait = QuestionWait(call, self._router, self._cancel_any)
-        found = await self._router.collect(call.principal, question_id, wait)
+        found = await self._router.collect(call.principal, question_id, wait, may_act_on)
         if found is None:
             return text(_UNKNOWN.format(question_id), is_error=True)
         if found.outcome is not None:
@@ -242,7 +243,7 @@ class _Tools:
         """Take a question back."""
         by = call.caller_name or call.principal.subject
         settled = await self._router.cancel(
-            call.principal, arguments.question_id, arguments.reason, by
+            call.principal, arguments.question_id, arguments.reason, by, may_act_on
         )
         if settled is None:
             return text(_UNKNOWN.format(arguments.question_id), is_error=True)

@@ -26,13 +26,14 @@ from gateway.auth import keys
 from gateway.auth.keys import KeyRecord, KeysError
 from gateway.auth.settings import IN_STORE
 from gateway.clock import WallClock
+from gateway.ownership import ADMIN
 from gateway.setting_names import PREFIX
 from gateway.terminal.operator import operator
 from gateway.terminal.spans import seconds_of
 from gateway.terminal.stores import StoreError, add_store_arguments, store_address
 from gateway.terminal.text import plain
 from session.errors import StoreUnavailableError, UnreplicatedError
-from session.model import RESERVED_SCOPES, SCOPES
+from session.model import SCOPES
 
 _FAILED: Final = 1
 _EPILOG: Final = """\
@@ -82,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         choices=sorted(SCOPES),
-        help="Repeat for more. admin is reserved: nothing asks for it.",
+        help="Repeat for more. admin, with ask: every question of the tenant can be read and "
+        "taken back, and not only one's own.",
     )
     create.add_argument("--group", action="append", default=[], help="Of a user; repeat for more.")
     create.add_argument("--expires", metavar="SPAN", default="", help="As in 12h or 90d [never].")
@@ -135,8 +137,8 @@ def _create(keyring: Keyring, options: argparse.Namespace) -> None:
             f"the key {key_id} was made, but not recorded, so it is not shown: revoke it. {error}"
         ) from None
     print(keys.text_of(key_id, secret))
-    for scope in sorted(RESERVED_SCOPES.intersection(record.scopes)):
-        print(f"The scope {scope} is reserved: nothing asks for it yet.", file=sys.stderr)
+    if ADMIN in record.scopes:
+        print(_of_admin(record), file=sys.stderr)
     if sys.stdout.isatty():
         print("This is the only time that it is shown.", file=sys.stderr)
     if unreplicated is not None:
@@ -144,6 +146,13 @@ def _create(keyring: Keyring, options: argparse.Namespace) -> None:
             f"the key {key_id} is made and shown, but {unreplicated}; see to its replica, and "
             "after a failover look for the key in `frontend-router key list`"
         )
+
+
+def _of_admin(record: KeyRecord) -> str:
+    """Return what the scope `admin` is to a key."""
+    if "ask" not in record.scopes:
+        return "The scope admin is of no use without ask, which this key does not have."
+    return f"With admin it reads and takes back every question of {plain(record.tenant)}."
 
 
 def _list(keyring: Keyring) -> None:

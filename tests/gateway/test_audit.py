@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from gateway.audit import KINDS, TEXTS, Audit, Settings
 from gateway.auth.refusals import Denial
 from gateway.offers import Ask, Notification
+from gateway.ownership import may_act_on
 from gateway.recorder import Entry, Recorder
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers
@@ -104,6 +105,24 @@ async def test_a_question_is_asked_offered_and_answered(autojump_clock: MockCloc
             "frontend": "tab-1",
             "question": question,
         },
+    ]
+
+
+async def test_who_took_a_question_of_somebody_elses_back_is_recorded(
+    autojump_clock: MockClock,
+) -> None:
+    recorded = Recorded()
+    router = recorded.world.router
+    asked = await router.ask(AGENT, Ask(CANARY), None)
+    boss = Principal("acme", "boss", scopes=frozenset(("admin",)), credential="key:99")
+    await router.cancel(boss, asked.question.id, CANARY, "editor", may_act_on)
+    assert (await recorded.told())[1:] == [
+        {
+            "kind": "cancelled",
+            "subject": "boss",
+            "credential": "key:99",
+            "question": asked.question.id,
+        }
     ]
 
 

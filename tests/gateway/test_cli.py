@@ -18,6 +18,7 @@ import structlog
 
 from gateway.cli import described, main
 from gateway.settings import load, names
+from session.model import SCOPES
 
 
 @pytest.fixture(autouse=True)
@@ -322,10 +323,13 @@ def test_a_password_of_redis_that_is_not_there_is_no_good_setting(
 
 def test_it_is_said_what_each_scope_is_for() -> None:
     lines = described(load({"auth_keys": "keys.json"}, {})).splitlines()
-    for scope in ("ask", "answer", "notify", "list", "tools"):
+    for scope in SCOPES:
         assert any(line.startswith(f"  {scope} ") for line in lines), scope
-    # Nothing asks for it.
-    assert not any("admin" in line for line in lines)
+    (at,) = (at for at, line in enumerate(lines) if line.startswith("  admin "))
+    assert " ".join(" ".join(lines[at : at + 2]).split()) == (
+        "admin with ask: to read, await and take back every question of the tenant, "
+        "and not only one's own"
+    )
 
 
 def test_large_numbers_are_readable() -> None:

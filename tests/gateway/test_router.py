@@ -8,6 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.offers import Ask, Settings
+from gateway.ownership import may_act_on
 from gateway.upkeep import Upkeep
 from pool.promises import Promise
 from pool.workers import QueueFullError, Workers, to_worker
@@ -95,6 +96,33 @@ async def test_another_subject_cannot_collect_or_cancel(world: World) -> None:
     colleague = Principal("acme", "somebody")
     assert await world.router.collect(colleague, question.id, None) is None
     assert await world.router.cancel(colleague, question.id, "mine", "x") is None
+    assert caller.outcomes == []
+
+
+async def test_an_admin_collects_and_cancels_where_that_is_the_rule(world: World) -> None:
+    question, caller = await world.ask()
+    boss = Principal("acme", "boss", scopes=frozenset(("admin",)))
+    foreign = Principal("other", "boss", scopes=frozenset(("admin",)))
+    waiting = Caller()
+    for principal in (boss, foreign):
+        # What a caller has of its own stays so.
+        assert await world.router.collect(principal, question.id, waiting) is None
+        assert await world.router.cancel(principal, question.id, "", "x") is None
+    assert await world.router.collect(foreign, question.id, waiting, may_act_on) is None
+    assert await world.router.cancel(foreign, question.id, "", "x", may_act_on) is None
+    assert await world.router.collect(boss, question.id, waiting, may_act_on) is not None
+    settled = await world.router.cancel(boss, question.id, "too late", "x", may_act_on)
+    assert settled is not None
+    assert settled.won
+    for outcomes in (caller.outcomes, waiting.outcomes):
+        assert [(each.state, each.by) for each in outcomes] == [(State.CANCELLED, "boss")]
+
+
+async def test_a_call_of_a_pages_tool_is_no_question_to_an_admin_either(world: World) -> None:
+    boss = Principal("acme", "boss", scopes=frozenset(("admin",)))
+    call, caller = await world.ask(tool="shop.look", audience=Audience("tool", "shop.look tab"))
+    assert await world.router.collect(boss, call.id, None, may_act_on) is None
+    assert await world.router.cancel(boss, call.id, "", "x", may_act_on) is None
     assert caller.outcomes == []
 
 

@@ -9,7 +9,7 @@ from gateway.offers import Ask
 from gateway.tool_calls import PageProgress, ToolCalls, chosen
 from gateway.tool_catalogs import Described, PageTool
 from gateway.tool_definitions import Target, definition_of
-from session.model import Audience, Delivery, Question, State, ToolOffer
+from session.model import SCOPES, Audience, Delivery, Question, State, ToolOffer
 from tests.gateway.routing import AGENT, Caller, Tab, World
 
 NAME = "shop.a"
@@ -195,7 +195,9 @@ async def test_only_its_caller_takes_a_call_back_and_only_a_call() -> None:
     call, caller = await called(world)
     ordinary, asker = await world.ask()
     stranger = msgspec.structs.replace(AGENT, subject="eve")
-    for principal, question_id in ((stranger, call.id), (AGENT, ordinary.id), (AGENT, "0" * 32)):
+    admin = msgspec.structs.replace(stranger, scopes=SCOPES)
+    others = ((stranger, call.id), (admin, call.id), (AGENT, ordinary.id), (AGENT, "0" * 32))
+    for principal, question_id in others:
         await calls.cancel(principal, question_id, "because", "me")
     assert caller.outcomes == asker.outcomes == []
     await calls.cancel(AGENT, call.id, "because", "me")

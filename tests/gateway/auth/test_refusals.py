@@ -10,7 +10,6 @@ import pytest
 from gateway.auth.refusals import Challenges, forbidden
 from gateway.auth.settings import Settings
 from gateway.http.messages import Head
-from session.model import SCOPES
 from tests.gateway.mcp.recording import Recorder
 
 PLAIN = Settings(keys="keys.json")
@@ -104,7 +103,7 @@ def test_the_metadata_says_where_tokens_come_from() -> None:
         "authorization_servers": ["https://login.example"],
         "bearer_methods_supported": ["header"],
         "resource_name": "frontend-router",
-        "scopes_supported": sorted(SCOPES - {"admin"}),
+        "scopes_supported": ["answer", "ask", "list", "notify", "tools"],
     }
 
 

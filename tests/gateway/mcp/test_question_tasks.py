@@ -113,6 +113,7 @@ def test_somebody_elses_question_looks_like_none(port: Port, screen: Screen, met
         _send(port, method, task_id, inputResponses={}).json
         for task_id in ("question-none", "question-", screen.asked[0].id)
     ]
+    # Admins among them: a task is its caller's own.
     for tenant, subject in (("acme", "bob"), ("other", "ann")):
         port.principal = Principal(tenant, subject, scopes=SCOPES)
         assert _send(port, method, task["taskId"], inputResponses={}).json == unknown[0]

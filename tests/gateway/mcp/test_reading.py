@@ -10,6 +10,14 @@ import pytest
 from session.model import SCOPES, Principal
 from tests.gateway.mcp.recording import Port, Recorder, Screen, ask
 
+BOSS = Principal("acme", "boss", scopes=frozenset(("ask", "admin")))
+#: Who is not to see what Ann of acme asked.
+STRANGERS = (
+    ("acme", "bob", SCOPES - {"admin"}),
+    ("other", "ann", SCOPES),
+    ("other", "bob", SCOPES),
+)
+
 
 @pytest.fixture
 def port() -> Port:
@@ -87,14 +95,33 @@ def test_a_question_that_ended_without_an_answer_says_why(port: Port, screen: Sc
 
 def test_somebody_elses_question_looks_like_none(port: Port, screen: Screen) -> None:
     uri = _asked(port, screen)
-    for tenant, subject in (("acme", "bob"), ("other", "ann")):
-        port.principal = Principal(tenant, subject, scopes=SCOPES)
+    for tenant, subject, scopes in STRANGERS:
+        port.principal = Principal(tenant, subject, scopes=scopes)
         for each in (uri, "question://none"):
             reply = _read(port, each)
             assert (reply.status, reply.json["error"]["code"]) == (400, -32602)
             assert reply.json["error"]["data"] == {"uri": each}
             old = port.in_session(port.initialize(), "resources/read", {"uri": each}).json
             assert old["error"]["code"] == -32002
+
+
+def test_an_admin_reads_and_watches_what_others_of_its_tenant_asked(
+    port: Port, screen: Screen
+) -> None:
+    uri = _asked(port, screen)
+    shown = _content(_read(port, uri))
+    port.principal = BOSS
+    assert _content(_read(port, uri)) == shown
+    session = port.initialize()
+    stream = port.listen(session)
+    wanted = {"notifications": {"resourceSubscriptions": [uri]}}
+    modern = port.modern("subscriptions/listen", wanted)
+    assert port.in_session(session, "resources/subscribe", {"uri": uri}).json["result"] == {}
+    port.answer(screen, "red")
+    assert [_updates(each) for each in (modern, stream)] == [[uri], [uri]]
+    assert _content(_read(port, uri))["answer"] == "red"
+    modern.disconnect()
+    assert port.router.statistics().waiters == 0
 
 
 @pytest.mark.parametrize(
@@ -131,9 +158,26 @@ def test_a_question_is_watched_until_its_end(port: Port, screen: Screen) -> None
 
 def test_somebody_elses_question_cannot_be_watched(port: Port, screen: Screen) -> None:
     uri = _asked(port, screen)
-    port.principal = Principal("acme", "bob", scopes=SCOPES)
-    reply = port.in_session(port.initialize(), "resources/subscribe", {"uri": uri}).json
-    assert reply["error"]["code"] == -32002
+    for tenant, subject, scopes in STRANGERS:
+        port.principal = Principal(tenant, subject, scopes=scopes)
+        reply = port.in_session(port.initialize(), "resources/subscribe", {"uri": uri}).json
+        assert reply["error"]["code"] == -32002
+        assert port.router.statistics().waiters == 0
+
+
+def test_a_stream_without_the_scope_hears_nothing_of_what_an_admin_watches(
+    port: Port, screen: Screen
+) -> None:
+    """Also where both are one subject's, and in one session."""
+    uri = _asked(port, screen)
+    port.principal = Principal("acme", "boss", scopes=frozenset(("ask",)))
+    session = port.initialize()
+    stream = port.listen(session)
+    port.principal = BOSS
+    assert port.in_session(session, "resources/subscribe", {"uri": uri}).json["result"] == {}
+    port.pass_time(0.2)
+    port.answer(screen, "red")
+    assert _updates(stream) == []
     assert port.router.statistics().waiters == 0
 
 

@@ -11,6 +11,8 @@ from session import MemorySettings
 from session.model import SCOPES, Audience, Choice, Delivery, Principal
 from tests.gateway.mcp.recording import ANN, Port, Recorder, Screen, ask, request
 
+BOSS = Principal("acme", "boss", scopes=frozenset(("ask", "admin")))
+
 
 @pytest.fixture
 def port() -> Port:
@@ -261,14 +263,102 @@ def test_a_question_of_somebody_else_looks_like_none(port: Port, screen: Screen,
     unknown = _call(port, tool, question_id="f" * 32)
     assert _is_error(unknown)
     for other in (
-        Principal("acme", "bob", scopes=SCOPES),
+        Principal("acme", "bob", scopes=SCOPES - {"admin"}),
         Principal("other", "ann", scopes=SCOPES),
+        Principal("other", "bob", scopes=SCOPES),
     ):
         port.principal = other
         foreign = _call(port, tool, question_id=question_id)
-        assert _text(foreign) == _text(unknown).replace("f" * 32, question_id)
+        assert foreign.body == unknown.body.replace(b"f" * 32, question_id.encode())
     port.principal = ANN
     assert port.answer(screen, "yes") == "accepted"
+
+
+def _asked(port: Port, screen: Screen) -> str:
+    """Have Ann ask something; an admin calls from now on."""
+    port.principal = ANN
+    _call(port, "ask_user", question="Mine?", wait="return")
+    port.principal = BOSS
+    return screen.asked[-1].id
+
+
+def test_an_admin_collects_what_others_of_its_tenant_asked(port: Port, screen: Screen) -> None:
+    question_id = _asked(port, screen)
+    shown = _call(port, "collect_answer", question_id=question_id)
+    assert _result(shown)["structuredContent"]["state"] == "open"
+    waiting = _call(port, "collect_answer", question_id=question_id, wait_seconds=100)
+    assert not waiting.complete
+    assert port.answer(screen, "yes") == "accepted"
+    assert _text(waiting) == "yes"
+    assert _text(_call(port, "collect_answer", question_id=question_id)) == "yes"
+    assert port.is_idle()
+
+
+def test_an_admin_takes_back_what_others_of_its_tenant_asked(port: Port, screen: Screen) -> None:
+    port.principal = ANN
+    waiting = _call(port, "ask_user", question="Mine?")
+    port.principal = BOSS
+    question_id = screen.asked[-1].id
+    cancelled = _call(port, "cancel_question", question_id=question_id, reason="the flood ends")
+    assert not _is_error(cancelled)
+    assert screen.withdrawn == [(question_id, "cancelled")]
+    assert _text(waiting) == "The question was cancelled: the flood ends."
+    last = _result(waiting)["structuredContent"]["history"][-1]
+    assert (last["event"], last["by"]) == ("cancelled", "boss")
+
+
+@pytest.mark.parametrize("tool", ["collect_answer", "cancel_question"])
+def test_an_admin_needs_the_scope_of_the_tool_as_everybody_does(
+    port: Port, screen: Screen, tool: str
+) -> None:
+    question_id = _asked(port, screen)
+    port.principal = Principal("acme", "boss", scopes=SCOPES - {"ask"})
+    refused = _call(port, tool, question_id=question_id)
+    assert (refused.status, refused.json["error"]["code"]) == (403, -31001)
+    assert screen.withdrawn == []
+
+
+def test_an_admin_that_waits_no_more_leaves_the_question_to_its_asker(
+    port: Port, screen: Screen
+) -> None:
+    question_id = _asked(port, screen)
+    session = port.initialize()
+    call = {
+        "name": "collect_answer",
+        "arguments": {"question_id": question_id, "wait_seconds": 100},
+    }
+    broken = port.in_session(session, "tools/call", call, request_id="mine")
+    port.pass_time(0.2)
+    broken.disconnect()
+    # The stream is the admin's own, and goes on.
+    resumed = port.listen(session, last_event_id=broken.events[0]["id"])
+    assert resumed.streaming
+    left = {"requestId": "mine", "reason": "enough"}
+    message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": left}
+    assert port.post(message, mcp_session_id=session).status == 202
+    assert resumed.complete
+    assert screen.withdrawn == []
+    assert port.answer(screen, "yes") == "accepted"
+    again = port.listen(session, last_event_id=broken.events[0]["id"])
+    assert _text(again) == "yes"
+
+
+def test_a_stream_of_an_admin_is_not_resumed_by_who_is_none_any_more(
+    port: Port, screen: Screen
+) -> None:
+    question_id = _asked(port, screen)
+    session = port.initialize()
+    call = {
+        "name": "collect_answer",
+        "arguments": {"question_id": question_id, "wait_seconds": 100},
+    }
+    broken = port.in_session(session, "tools/call", call)
+    port.pass_time(0.2)
+    broken.disconnect()
+    port.principal = Principal("acme", "boss", scopes=frozenset(("ask",)))
+    resumed = port.listen(session, last_event_id=broken.events[0]["id"])
+    assert _text(resumed) == _text(_call(port, "collect_answer", question_id=question_id))
+    assert _is_error(resumed)
 
 
 def test_a_question_can_be_taken_back_until_it_is_answered(port: Port, screen: Screen) -> None:

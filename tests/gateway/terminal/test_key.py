@@ -129,21 +129,33 @@ def test_a_key_may_end_by_itself(run: Run, file: Path) -> None:
         table(file).find(made, end)
 
 
-def test_a_scope_that_is_reserved_is_said_to_be(run: Run, file: Path) -> None:
-    said = run("create", *ANN, "--scope", "admin", "--keys", str(file))
-    assert (said.status, said.err) == (
-        0,
-        "The scope admin is reserved: nothing asks for it yet.\n",
-    )
+@pytest.mark.parametrize(
+    ("scopes", "words"),
+    [
+        (("ask",), ""),
+        (("ask", "admin"), "With admin it reads and takes back every question of acme.\n"),
+        (
+            ("admin",),
+            "The scope admin is of no use without ask, which this key does not have.\n",
+        ),
+    ],
+)
+def test_who_makes_an_admin_is_told_what_that_is(
+    run: Run, file: Path, scopes: tuple[str, ...], words: str
+) -> None:
+    wanted = [word for scope in scopes for word in ("--scope", scope)]
+    said = run("create", *ANN, *wanted, "--keys", str(file))
+    assert (said.status, said.err) == (0, words)
+    assert KEY.fullmatch(said.out)
 
 
-def test_the_help_says_which_scope_is_reserved(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_says_what_an_admin_may(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     key.add_arguments(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(["create", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "admin is reserved: nothing asks for it." in said
+    assert "admin, with ask: every question of the tenant can be read and taken back" in said
 
 
 @pytest.mark.parametrize("span", ["90", "0d", "-1d", "1w", "d", "1.5h", "9999999d", "1d "])
