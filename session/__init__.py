@@ -16,7 +16,7 @@ from session.receipts import MemoryReceipts, Receipts
 from session.redis.address import Address as StoreAddress
 from session.redis.address import parse_address as parse_store_address
 from session.redis.settings import Settings as RedisSettings
-from session.store import Admission, Found, Listed, Settlement, Store
+from session.store import Admission, Found, Heard, Listed, Listening, Settlement, Store
 from session.tools import MemoryTools, Offered, Tools
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "BusReceiver",
     "Credentials",
     "Found",
+    "Heard",
     "Listed",
+    "Listening",
     "MemoryAudit",
     "MemoryBus",
     "MemoryCredentials",

@@ -5,23 +5,26 @@ Pure module. Whoever uses it knows which sessions there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
+
+from session.store import Heard, Listening
 
 
 @final
 class Belongings:
     """The streams and subscriptions of all sessions, so many of each in a session."""
 
-    __slots__ = ("_streams", "_subscriptions")
+    __slots__ = ("_listening", "_streams", "_subscriptions")
 
     def __init__(self) -> None:
         self._streams: dict[str, dict[str, tuple[str, str | int]]] = {}
         self._subscriptions: dict[str, dict[str, None]] = {}
+        #: Who listens, until when, and where that comes among those of a session.
+        self._listening: dict[str, dict[str, tuple[int, float]]] = {}
 
     def __len__(self) -> int:
         """Return how many sessions have any."""
-        return len(self._streams.keys() | self._subscriptions.keys())
+        return len(self._streams.keys() | self._subscriptions.keys() | self._listening.keys())
 
     def save_stream(
         self, session_id: str, stream_id: str, waits_for: tuple[str, str | int], limit: int
@@ -52,11 +55,34 @@ class Belongings:
             if not uris:
                 del self._subscriptions[session_id]
 
-    def subscriptions(self, session_id: str) -> Sequence[str]:
-        """Return to what a session is subscribed."""
-        return tuple(self._subscriptions.get(session_id, ()))
+    def listen(self, session_id: str, listening: Listening, now: float) -> Heard:
+        """Note who listens; return to what a session is subscribed, and who tells it."""
+        name = listening.listener
+        there = self._listening.get(session_id, {})
+        before = there.get(name)
+        others = {each: known for each, known in there.items() if each != name and known[1] > now}
+        latest = max(((order, each) for each, (order, _) in others.items()), default=(0, ""))
+        order = listening.order or max(int(now * 1_000_000), latest[0] + 1)
+        self._listening[session_id] = {**others, name: (order, now + listening.seconds)}
+        return Heard(
+            uris=tuple(self._subscriptions.get(session_id, ())),
+            order=order,
+            tells=(order, name) > latest,
+            is_shared=bool(others),
+            is_news=bool(others) and (before is None or before[0] != order),
+        )
+
+    def end_listening(self, session_id: str, listening: Listening) -> None:
+        """Forget who listens, unless that was said anew."""
+        there = self._listening.get(session_id, {})
+        known = there.get(listening.listener)
+        if known is not None and known[0] == listening.order:
+            del there[listening.listener]
+            if not there:
+                del self._listening[session_id]
 
     def forget(self, session_id: str) -> None:
         """Forget all that a session had: it has ended."""
         self._streams.pop(session_id, None)
         self._subscriptions.pop(session_id, None)
+        self._listening.pop(session_id, None)

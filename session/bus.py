@@ -43,7 +43,7 @@ class BusReceiver(Protocol):
         """A caller answers what an instance asked it; carried whole, as it is stored nowhere."""
 
     def session_changed(self, session_id: str) -> None:
-        """A caller's session has subscribed to other resources than it had, or has ended."""
+        """A caller's session has other subscriptions or streams than it had, or has ended."""
 
     def cancelled(self, session_id: str, cancellation: bytes) -> None:
         """A caller's session gives up calls; carried whole, as it is stored nowhere."""
@@ -81,9 +81,9 @@ class Bus(Protocol):
         """Have every other instance hear how far a call of a tool is."""
 
     def session(self, session_id: str) -> None:
-        """Have every other instance hear that a session's subscriptions are others, or it is over.
+        """Have every other instance hear that a session's subscriptions or streams are others.
 
-        Who misses it finds out the next time that it looks at the session.
+        Also that it is over. Who misses it finds out the next time that it looks at the session.
         """
 
     def cancel(self, session_id: str, cancellation: bytes) -> None:

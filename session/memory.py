@@ -30,7 +30,7 @@ from session.model import (
     Question,
     State,
 )
-from session.store import Admission, Found, Settlement
+from session.store import Admission, Found, Heard, Listening, Settlement
 
 # What a question costs beside its texts, and a note of it.
 _OVERHEAD_BYTES = 1024
@@ -226,8 +226,7 @@ class MemoryStore:
         # The order of the dict is the order of use, to within a second: moving
         # an entry at every request would cost more than the request's look-up.
         if now - used > 1.0:
-            del self._sessions[session_id]
-            self._sessions[session_id] = (session, now)
+            self._sessions[session_id] = (self._sessions.pop(session_id)[0], now)
         return session
 
     def has_session(self, session_id: str) -> bool:
@@ -260,10 +259,14 @@ class MemoryStore:
         """Note that a session wants to hear no more of a resource."""
         self._belongings.end_subscription(session_id, uri)
 
-    async def find_subscriptions(self, session_id: str) -> Sequence[str] | None:
-        """Return of which resources a session wants to hear."""
+    async def listen(self, session_id: str, listening: Listening) -> Heard | None:
+        """Note who listens for a session; return of which resources it wants to hear."""
         there = session_id in self._sessions
-        return self._belongings.subscriptions(session_id) if there else None
+        return self._belongings.listen(session_id, listening, self._clock()) if there else None
+
+    async def end_listening(self, session_id: str, listening: Listening) -> None:
+        """Note that a listener is gone."""
+        self._belongings.end_listening(session_id, listening)
 
     def touch_sessions(self, session_ids: set[str]) -> None:
         """Do nothing: sessions with open questions are known here."""

@@ -58,6 +58,29 @@ class Found(msgspec.Struct, frozen=True, gc=False):
     history: tuple[Noted, ...] = ()
 
 
+class Listening(msgspec.Struct, frozen=True, gc=False):
+    """A listener of a session: an instance where it has streams that hear what nobody asked for."""
+
+    #: A name that no other listener has.
+    listener: str
+    #: Where its newest stream comes among those of all listeners; 0 for one that opens now.
+    order: int
+    #: For how long it counts, unless it is said again.
+    seconds: float
+
+
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """Of which resources a session wants to hear, and whether a listener is to tell it."""
+
+    uris: tuple[str, ...]
+    #: Where this listener comes from now on; the latest of all tells, and no other.
+    order: int
+    tells: bool
+    #: Whether there are other listeners, and whether they are to hear of this one.
+    is_shared: bool
+    is_news: bool
+
+
 class Listed(Protocol):
     """An open question as far as its audience is concerned."""
 
@@ -203,11 +226,16 @@ class Store(Protocol):
         """Note that a session wants to hear no more of a resource."""
         ...
 
-    async def find_subscriptions(self, session_id: str) -> Sequence[str] | None:
-        """Return of which resources a session wants to hear.
+    async def listen(self, session_id: str, listening: Listening) -> Heard | None:
+        """Note who listens for a session; return of which resources it wants to hear.
 
+        Of all that listen at a time one is to tell it what it hears: the latest.
         ``None``: there is no such session, or it has ended. Asking does not make it younger.
         """
+        ...
+
+    async def end_listening(self, session_id: str, listening: Listening) -> None:
+        """Note that a listener is gone, unless it has said since that its order is another."""
         ...
 
     def touch_sessions(self, session_ids: set[str]) -> None:

@@ -317,7 +317,16 @@ class Exchange:
 class Listener:
     """A stream a caller opened by GET: it hears of what no call of its own asked for."""
 
-    __slots__ = ("_conduct", "_held", "_on_end", "_on_touch", "_responder", "open", "principal")
+    __slots__ = (
+        "_conduct",
+        "_held",
+        "_on_end",
+        "_on_touch",
+        "_responder",
+        "open",
+        "order",
+        "principal",
+    )
 
     def __init__(  # noqa: PLR0913 - made in one place, by `Listeners`
         self,
@@ -337,6 +346,8 @@ class Listener:
         #: Who listens.
         self.principal = principal
         self.open = True
+        #: Where it comes among the streams of its session, at all instances; 0: not known yet.
+        self.order = 0
 
     def start(self) -> None:
         """Begin the stream; its first bytes leave at once."""

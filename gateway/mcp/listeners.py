@@ -1,4 +1,9 @@
-"""The streams that callers open by GET, bounded per session and in all."""
+"""The streams that callers open by GET, bounded per session and in all.
+
+A session may have several, and is told each thing on one of them (MCP 2025-11-25, "Streamable
+HTTP", "Multiple Connections"): here on the newest. Where another instance has a newer one it
+is told there, and what comes here meanwhile is kept until this instance is to tell it again.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,7 @@ class Listeners:
         "_heard_by",
         "_session_limit",
         "_touch",
+        "_untold",
         "limit",
         "open",
     )
@@ -54,6 +60,9 @@ class Listeners:
         self._deserted = deserted
         self._heard_by = heard_by
         self._by_session: dict[str, list[Listener]] = {}
+        # Of those that are told elsewhere: what they were not told here. Only that lists have
+        # changed comes for them, so there are as many of these as there are lists.
+        self._untold: dict[str, dict[bytes, None]] = {}
         #: How many streams there are.
         self.open = 0
 
@@ -98,8 +107,34 @@ class Listeners:
     def send(self, session_id: str, payload: bytes) -> None:
         """Tell a session something, on one of its streams: never on two."""
         streams = self._by_session.get(session_id)
-        if streams:
+        if not streams:
+            return
+        untold = self._untold.get(session_id)
+        if untold is None:
             streams[-1].send(payload)
+        else:
+            untold[payload] = None
+
+    def tells(self, session_id: str) -> bool:
+        """Whether it is this instance that tells a session things, if that listens here."""
+        return session_id not in self._untold
+
+    def hush(self, session_id: str) -> None:
+        """Tell a session nothing more here: another instance has a newer stream."""
+        if session_id in self._by_session:
+            self._untold.setdefault(session_id, {})
+
+    def tell(self, session_id: str) -> None:
+        """Tell a session things here, first what it was not told.
+
+        Whoever told it meanwhile may have failed to: a stream that is gone may look open.
+        """
+        for payload in self._untold.pop(session_id, ()):
+            self.send(session_id, payload)
+
+    def newest(self, session_id: str) -> Listener:
+        """Return the stream on which a session that listens is told things here."""
+        return self._by_session[session_id][-1]
 
     def has(self, session_id: str) -> bool:
         """Whether a session listens."""
@@ -134,4 +169,5 @@ class Listeners:
             self._heard_by(session_id, streams[-1].principal)
         else:
             del self._by_session[session_id]
+            self._untold.pop(session_id, None)
             self._deserted(session_id)

@@ -5,6 +5,20 @@ that for it, from its first stream to the end of the last one; an instance witho
 nothing. Who subscribes, at any instance, says so to all others, and those that listen read
 the store. What was not heard is found when the stream is kept alive.
 
+With streams at several instances a session is told each thing at one of them, as "the server
+MUST send each of its JSON-RPC messages on only one of the connected streams" (MCP 2025-03-26
+to 2025-11-25, "Streamable HTTP", "Multiple Connections"): where it opened the newest. Where
+its streams are is in the store, noted in the step that reads its subscriptions, and so each
+time that one is kept alive. Who opens one, or ends the last one here, says so to the others,
+which read the store. Of an instance that died nobody says anything: it counts no more when it
+has not kept its streams alive twice. No stream is ended for a newer one, as a caller that
+wants both would open them in turns, for ever.
+
+Nothing is lost: until who has an older stream has read of the newer one, both tell. Then it
+watches nothing, and when it is its turn again, tells what may have changed meanwhile. What was
+told at the other one may so be told again, but not at the same time, unless what an instance
+said was lost: then until the older stream is kept alive.
+
 What may have changed before it was watched is told at once: told twice is no harm, as what
 is told says only to read anew.
 """
@@ -16,11 +30,13 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
+from gateway.mcp.attended import Attended, may_alike
 from gateway.mcp.jsonrpc import BUSY, RESOURCE_NOT_FOUND, RpcError
 from gateway.mcp.listeners import Listeners
 from gateway.mcp.results import Empty
-from gateway.mcp.watching import WATCHED, Watches, updated_bytes, uri_of, watch
+from gateway.mcp.watching import WATCHED, updated_bytes, uri_of, watch
 from pool.workers import QueueFullError, Workers
+from session import Listening
 from session.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -32,40 +48,15 @@ if TYPE_CHECKING:
     from gateway.mcp.settings import Settings
     from pool.connection import Callback
     from pool.timers import Timers
-    from session import Store
+    from session import Heard, Store
     from session.model import McpSession, Principal
 
 # News of a session that come closer together than this have the store read once.
 _TOGETHER_SECONDS: Final = 0.05
 _AGAIN_SECONDS: Final = 1.0
 _LOOKED_AT_PER_STEP: Final = 200
-
-
-@final
-class _Attended:
-    """A session that has a stream here."""
-
-    __slots__ = ("changes", "is_looking", "not_served", "principal", "session", "watches")
-
-    def __init__(self, session: McpSession, principal: Principal) -> None:
-        self.session = session
-        #: Who opened the stream that is told things: its credential says what may be.
-        self.principal = principal
-        self.watches = Watches()
-        #: To what it has subscribed, and what is not there for this principal.
-        self.not_served: set[str] = set()
-        #: Counts what makes worthless what was read of it.
-        self.changes = 0
-        self.is_looking = False
-
-    def follow(self, principal: Principal) -> None:
-        """Have the credential of a stream say what may be told; the store is to be read then."""
-        if not _may_alike(self.principal, principal):
-            for uri in self.watches:
-                self.watches.drop(uri)
-        self.changes += 1
-        self.principal = principal
-        self.not_served.clear()
+# How many times in a row a stream can be kept alive without the store hearing of it.
+_UNHEARD: Final = 2
 
 
 @final
@@ -103,7 +94,10 @@ class SessionWatches:
         self._workers = workers
         self._timers = timers
         self._announce = announce
-        self._attended: dict[str, _Attended] = {}
+        # What this process is called as a listener, and for how long the store believes it.
+        self._name = conduct.ids.new()
+        self._seconds = _UNHEARD * settings.keep_alive_seconds
+        self._attended: dict[str, Attended] = {}
         # Those of which the store is to be read, soon.
         self._stale: dict[str, None] = {}
 
@@ -133,7 +127,11 @@ class SessionWatches:
             attended = self._attended.get(session.id)
             if attended is None or not kept:
                 watching.stop()
-            elif _may_alike(attended.principal, call.principal):
+            elif not self.listeners.tells(session.id):
+                watching.stop()
+                # It may be about to, with what was stored before this.
+                attended.changes += 1
+            elif may_alike(attended.principal, call.principal):
                 attended.changes += 1
                 attended.watches.put(uri, watching.stop)
             else:
@@ -168,7 +166,7 @@ class SessionWatches:
             return
         attended = self._attended.get(session.id)
         if attended is None:
-            attended = self._attended[session.id] = _Attended(session, principal)
+            attended = self._attended[session.id] = Attended(session, principal)
         attended.follow(principal)
         self._look_at(attended)
 
@@ -187,7 +185,7 @@ class SessionWatches:
                 self.listeners.send(session_id, told)
 
     def changed(self, session_id: str) -> None:
-        """At another instance a session has other subscriptions, or has ended."""
+        """At another instance a session has other subscriptions or streams, or has ended."""
         if session_id in self._attended:
             self._look_soon([session_id])
 
@@ -202,13 +200,32 @@ class SessionWatches:
         attended = self._attended.pop(session_id, None)
         if attended is not None:
             attended.watches.end()
+            if attended.is_shared and not attended.is_looking:
+                # Without a worker, the others find it as they keep theirs alive.
+                with suppress(QueueFullError):
+                    self._workers.start(attended.session.tenant, self._withdraw(attended))
+
+    async def _withdraw(self, attended: Attended) -> None:
+        """Have the others know that a session which listens there has no stream here any more."""
+        session_id, attended.is_shared = attended.session.id, False
+        with suppress(StoreUnavailableError):
+            await self._store.end_listening(session_id, self._listening(attended.order))
+            self._announce(session_id)
 
     def _heard_by(self, session_id: str, principal: Principal) -> None:
         """Watch as the stream may hear that is told things, now that another one has ended."""
         attended = self._attended.get(session_id)
-        if attended is not None and not _may_alike(attended.principal, principal):
+        if attended is None:
+            return
+        if not may_alike(attended.principal, principal):
             attended.follow(principal)
-            self._look_soon([session_id])
+        elif not attended.is_shared:
+            return
+        # Elsewhere there may be a newer one than the newest that is left.
+        self._look_soon([session_id])
+
+    def _listening(self, order: int) -> Listening:
+        return Listening(self._name, order, self._seconds)
 
     def _touched(self, session: McpSession) -> None:
         """Keep a session alive as its stream was, if there is room for that."""
@@ -228,7 +245,11 @@ class SessionWatches:
 
         def tell() -> None:
             attended = self._attended.get(session_id)
-            if attended is not None and _may_alike(attended.principal, principal):
+            if (
+                attended is not None
+                and self.listeners.tells(session_id)
+                and may_alike(attended.principal, principal)
+            ):
                 self.listeners.send(session_id, told)
 
         return tell
@@ -249,7 +270,7 @@ class SessionWatches:
         if self._stale:
             self._timers.arm_now(self._look_at_some)
 
-    def _look_at(self, attended: _Attended) -> bool:
+    def _look_at(self, attended: Attended) -> bool:
         """Have the store read by a worker; return whether there is one."""
         try:
             self._workers.start(attended.session.tenant, self._look(attended))
@@ -257,7 +278,7 @@ class SessionWatches:
             return False
         return True
 
-    async def _look(self, attended: _Attended) -> None:
+    async def _look(self, attended: Attended) -> None:
         """Watch that to which a session has subscribed, and nothing else."""
         attended.changes += 1
         if attended.is_looking:
@@ -269,21 +290,28 @@ class SessionWatches:
             while attended.changes != seen and not attended.watches.gone:
                 seen = attended.changes
                 await self._compare(attended, seen)
+            if attended.watches.gone and attended.is_shared:
+                await self._withdraw(attended)
         except StoreUnavailableError:
             # It is looked at again when its stream is kept alive, or `missed` says so.
             return
         finally:
             attended.is_looking = False
 
-    async def _compare(self, attended: _Attended, seen: int) -> None:
+    async def _compare(self, attended: Attended, seen: int) -> None:
         session_id, watches = attended.session.id, attended.watches
-        uris = await self._store.find_subscriptions(session_id)
-        if attended.changes != seen:
+        heard = await self._heard(attended)
+        if attended.changes != seen or watches.gone:
             return
-        if uris is None:
+        if heard is None:
             self.listeners.end(session_id)
             return
-        wanted = set(uris)
+        if not heard.tells:
+            self.listeners.hush(session_id)
+            attended.watch_nothing()
+            return
+        self.listeners.tell(session_id)
+        uris, wanted = heard.uris, set(heard.uris)
         attended.not_served &= wanted
         for uri in watches:
             if uri not in wanted:
@@ -294,7 +322,19 @@ class SessionWatches:
                 if attended.changes != seen:
                     return
 
-    async def _learn(self, attended: _Attended, uri: str) -> None:
+    async def _heard(self, attended: Attended) -> Heard | None:
+        """Have the store know that a session listens here, and the others if it is news."""
+        session_id = attended.session.id
+        stream = self.listeners.newest(session_id)
+        heard = await self._store.listen(session_id, self._listening(stream.order))
+        if heard is not None:
+            stream.order = attended.order = heard.order
+            attended.is_shared = heard.is_shared
+            if heard.is_news:
+                self._announce(session_id)
+        return heard
+
+    async def _learn(self, attended: Attended, uri: str) -> None:
         """Watch one more; what may have happened to it unwatched is told at once."""
         session_id, seen = attended.session.id, attended.changes
         principal = attended.principal
@@ -314,8 +354,3 @@ class SessionWatches:
             await self._store.end_subscription(session_id, uri)
         else:
             attended.watches.put(uri, watching.stop)
-
-
-def _may_alike(one: Principal, other: Principal) -> bool:
-    """Whether two credentials of a session's subject may see the same."""
-    return one.scopes == other.scopes and one.groups == other.groups

@@ -135,6 +135,11 @@ def subscriptions(session_id: str) -> bytes:
     return b"subscriptions:{%b}" % session(session_id)
 
 
+def listening(session_id: str) -> bytes:
+    """Return the key, in the slot of a session, of where its streams are."""
+    return subscriptions(session_id) + b":listening"
+
+
 def presence(tenant: str) -> bytes:
     """Return the key of the frontends that a tenant has at all instances."""
     return b"presence:" + name(tenant)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -22,11 +22,13 @@ from session import gojson
 from session.model import McpSession
 from session.redis import keys, records, values
 from session.redis.scripts import (
-    FIND_SUBSCRIPTIONS,
+    END_LISTENING,
+    LISTEN,
     SAVE_SESSION,
     SAVE_STREAM,
     SAVE_SUBSCRIPTION,
 )
+from session.store import Heard, Listening
 
 if TYPE_CHECKING:
     from session.redis.client import RedisClient
@@ -166,7 +168,10 @@ class Sessions:
         key = keys.session(session_id)
         removed = self._client.execute("DEL", key, slot=keys.slot_of(key))
         subscribed = self._client.execute(
-            "DEL", keys.subscriptions(session_id), slot=keys.slot_of(key)
+            "DEL",
+            keys.subscriptions(session_id),
+            keys.listening(session_id),
+            slot=keys.slot_of(key),
         )
         streams = keys.streams(session_id)
         also = self._client.execute("DEL", streams, slot=keys.slot_of(streams))
@@ -213,16 +218,39 @@ class Sessions:
         slot = keys.slot_of(keys.session(session_id))
         await self._client.execute("ZREM", keys.subscriptions(session_id), uri, slot=slot)
 
-    async def find_subscriptions(self, session_id: str) -> Sequence[str] | None:
-        """Return of which resources a session wants to hear; ``None`` if it has ended."""
+    async def listen(self, session_id: str, listening: Listening) -> Heard | None:
+        """Note who listens; return of which resources a session wants to hear, if it is there."""
         key = keys.session(session_id)
-        uris = await self._client.call(
-            FIND_SUBSCRIPTIONS,
-            (key, keys.subscriptions(session_id)),
-            (self._subscribed_seconds,),
+        heard = await self._client.call(
+            LISTEN,
+            (key, keys.subscriptions(session_id), keys.listening(session_id)),
+            (
+                self._subscribed_seconds,
+                listening.listener,
+                listening.order,
+                round(listening.seconds * 1_000_000),
+            ),
             slot=keys.slot_of(key),
         )
-        return None if uris is None else [uri.decode("utf-8", "replace") for uri in uris]
+        if heard is None:
+            return None
+        order, tells, is_shared, is_news, *uris = heard
+        return Heard(
+            uris=tuple(uri.decode("utf-8", "replace") for uri in uris),
+            order=order,
+            tells=bool(tells),
+            is_shared=bool(is_shared),
+            is_news=bool(is_news),
+        )
+
+    async def end_listening(self, session_id: str, listening: Listening) -> None:
+        """Note that a listener is gone."""
+        await self._client.call(
+            END_LISTENING,
+            (keys.listening(session_id),),
+            (listening.listener, listening.order),
+            slot=keys.slot_of(keys.session(session_id)),
+        )
 
     def touch_all(self, session_ids: set[str]) -> None:
         """Keep sessions alive whose callers wait for people: that is not idleness."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from session.redis.client import RedisClient
     from session.redis.settings import Settings
     from session.steps import Stepper
-    from session.store import Admission, Found, Settlement
+    from session.store import Admission, Found, Heard, Listening, Settlement
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,9 +201,13 @@ class RedisStore:
         """Note that a session wants to hear no more of a resource."""
         return self._sessions.end_subscription(session_id, uri)
 
-    def find_subscriptions(self, session_id: str) -> Coroutine[Any, Any, Sequence[str] | None]:
-        """Return of which resources a session wants to hear."""
-        return self._sessions.find_subscriptions(session_id)
+    def listen(self, session_id: str, listening: Listening) -> Coroutine[Any, Any, Heard | None]:
+        """Note who listens for a session; return of which resources it wants to hear."""
+        return self._sessions.listen(session_id, listening)
+
+    def end_listening(self, session_id: str, listening: Listening) -> Coroutine[Any, Any, None]:
+        """Note that a listener is gone."""
+        return self._sessions.end_listening(session_id, listening)
 
     def touch_sessions(self, session_ids: set[str]) -> None:
         """Keep sessions alive whose callers wait for people."""

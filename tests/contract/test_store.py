@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from session import Admission, Found, MemorySettings, MemoryStore, Settlement, Store
+from session import (
+    Admission,
+    Found,
+    Heard,
+    Listening,
+    MemorySettings,
+    MemoryStore,
+    Settlement,
+    Store,
+)
 from session.asides import NOTES, Tally
 from session.errors import TooManyPendingError
 from session.lifecycle import Step, advance
@@ -476,20 +485,39 @@ async def test_streams_are_found_and_the_oldest_are_forgotten(open_store: OpenSt
     assert await store.find_stream(one.id, "d") is None
 
 
+async def heard(
+    store: Store, of: McpSession, listener: str, order: int = 0, seconds: float = 60
+) -> Heard:
+    """Listen for a session that is there."""
+    found = await store.listen(of.id, Listening(listener, order, seconds))
+    assert found is not None
+    return found
+
+
+def what(found: Heard) -> tuple[bool, bool, bool]:
+    """Return whether it tells, whether there are others, and whether they are to hear of it."""
+    return found.tells, found.is_shared, found.is_news
+
+
+async def uris_of(store: Store, of: McpSession) -> list[str] | None:
+    found = await store.listen(of.id, Listening("a", 0, 60))
+    return None if found is None else list(found.uris)
+
+
 async def test_a_session_is_subscribed_to_so_many_resources(open_store: OpenStore) -> None:
     store = await open_store()
     one, other = session("one"), session("other")
     for each in (one, other):
         await store.save_session(each)
-    assert list(await store.find_subscriptions(one.id) or ()) == []
+    assert await uris_of(store, one) == []
     saved = [await store.save_subscription(one.id, uri, 2) for uri in ("a://é", "b", "c", "b")]
     assert saved == [True, True, False, True]
-    assert sorted(await store.find_subscriptions(one.id) or ()) == ["a://é", "b"]
-    assert list(await store.find_subscriptions(other.id) or ()) == []
+    assert sorted(await uris_of(store, one) or ()) == ["a://é", "b"]
+    assert await uris_of(store, other) == []
     for uri in ("b", "b", "never"):
         await store.end_subscription(one.id, uri)
     await store.end_subscription(other.id, "b")
-    assert list(await store.find_subscriptions(one.id) or ()) == ["a://é"]
+    assert await uris_of(store, one) == ["a://é"]
     assert await store.save_subscription(one.id, "c", 2)
 
 
@@ -499,12 +527,12 @@ async def test_subscriptions_end_with_their_session(open_store: OpenStore) -> No
     await store.save_session(kept)
     await store.save_subscription(kept.id, "a", 2)
     await store.end_session(kept.id)
-    assert await store.find_subscriptions(kept.id) is None
+    assert await uris_of(store, kept) is None
     # One that was under way is refused nothing, and leaves nothing.
     assert await store.save_subscription(kept.id, "b", 2)
-    assert await store.find_subscriptions(kept.id) is None
+    assert await uris_of(store, kept) is None
     await store.save_session(kept)
-    assert list(await store.find_subscriptions(kept.id) or ()) == []
+    assert await uris_of(store, kept) == []
 
 
 async def test_subscriptions_end_with_a_session_that_is_idle(
@@ -516,9 +544,87 @@ async def test_subscriptions_end_with_a_session_that_is_idle(
     await store.save_subscription(kept.id, "a", 2)
     await time.later(2)
     await store.sweep(time(), 10)
-    assert await store.find_subscriptions(kept.id) is None
+    assert await uris_of(store, kept) is None
     await store.save_session(kept)
-    assert list(await store.find_subscriptions(kept.id) or ()) == []
+    assert await uris_of(store, kept) == []
+
+
+async def test_of_all_that_listen_the_latest_tells(open_store: OpenStore) -> None:
+    store = await open_store()
+    one, other = session("told"), session("beside")
+    for each in (one, other):
+        await store.save_session(each)
+    first = await heard(store, one, "first")
+    assert what(first) == (True, False, False)
+    second = await heard(store, one, "second")
+    assert what(second) == (True, True, True)
+    assert what(await heard(store, one, "first", first.order)) == (False, True, False)
+    assert what(await heard(store, one, "second", second.order)) == (True, True, False)
+    assert what(await heard(store, other, "first")) == (True, False, False)
+    # One that opens another stream is the latest, until this has ended.
+    again = await heard(store, one, "first")
+    assert (what(again), again.order > second.order) == ((True, True, True), True)
+    assert what(await heard(store, one, "second", second.order)) == (False, True, False)
+    back = await heard(store, one, "first", first.order)
+    assert (what(back), back.order) == ((False, True, True), first.order)
+    assert what(await heard(store, one, "second", second.order)) == (True, True, False)
+
+
+async def test_one_of_two_listeners_tells_though_their_order_is_the_same(
+    open_store: OpenStore,
+) -> None:
+    store = await open_store()
+    one = session("tied")
+    await store.save_session(one)
+    for _ in range(2):
+        tells = [(await heard(store, one, name, 5)).tells for name in ("b", "a", "c")]
+    assert tells == [False, False, True]
+
+
+async def test_who_listened_before_tells_when_the_latest_is_gone(open_store: OpenStore) -> None:
+    store = await open_store()
+    one = session("left")
+    await store.save_session(one)
+    first, second, third = [await heard(store, one, name) for name in ("1", "2", "3")]
+    # What has been said again since is another one.
+    for listener, order in (("3", second.order), ("3", 0), ("none", third.order)):
+        await store.end_listening(one.id, Listening(listener, order, 60))
+    assert not (await heard(store, one, "2", second.order)).tells
+    for _ in range(2):
+        await store.end_listening(one.id, Listening("3", third.order, 60))
+    assert what(await heard(store, one, "1", first.order)) == (False, True, False)
+    assert what(await heard(store, one, "2", second.order)) == (True, True, False)
+    await store.end_listening(one.id, Listening("2", second.order, 60))
+    assert what(await heard(store, one, "1", first.order)) == (True, False, False)
+    await store.end_listening(one.id, Listening("1", first.order, 60))
+    await store.end_listening(session("nobody").id, Listening("1", first.order, 60))
+
+
+async def test_a_listener_that_says_nothing_more_counts_for_its_time(
+    open_store: OpenStore, time: Time
+) -> None:
+    store = await open_store()
+    one = session("silent")
+    await store.save_session(one)
+    first = await heard(store, one, "first")
+    dead = await heard(store, one, "dead", seconds=1)
+    assert not (await heard(store, one, "first", first.order)).tells
+    await time.later(1.1)
+    assert what(await heard(store, one, "first", first.order)) == (True, False, False)
+    # It was only slow: the others are to hear of it as of a new one.
+    assert what(await heard(store, one, "dead", dead.order)) == (True, True, True)
+    assert what(await heard(store, one, "first", first.order)) == (False, True, False)
+
+
+async def test_who_listens_ends_with_the_session(open_store: OpenStore) -> None:
+    store = await open_store()
+    one = session("over")
+    await store.save_session(one)
+    await heard(store, one, "before")
+    await store.end_session(one.id)
+    assert await store.listen(one.id, Listening("after", 0, 60)) is None
+    await store.save_session(one)
+    assert what(await heard(store, one, "after")) == (True, False, False)
 
 
 async def test_an_idle_session_ends_unless_it_waits_for_people(

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from session.belongings import Belongings
+from session.store import Listening
+
+
+def uris_of(belongings: Belongings, session_id: str) -> tuple[str, ...]:
+    return belongings.listen(session_id, Listening("here", 0, 1), 0.0).uris
 
 
 def test_nothing_is_left_of_what_was_taken_back_or_has_ended() -> None:
@@ -15,6 +20,29 @@ def test_nothing_is_left_of_what_was_taken_back_or_has_ended() -> None:
     belongings.forget("b")
     belongings.forget("b")
     assert len(belongings) == 0
+    for session_id in "cd":
+        heard = belongings.listen(session_id, Listening("here", 0, 1), 0.0)
+    assert len(belongings) == 2
+    belongings.forget("c")
+    belongings.end_listening("c", Listening("here", heard.order, 1))
+    belongings.end_listening("d", Listening("here", heard.order, 1))
+    assert len(belongings) == 0
+
+
+def test_who_listens_is_as_many_as_count_and_of_these_the_latest_tells() -> None:
+    belongings = Belongings()
+    told = [
+        belongings.listen("a", Listening(f"{number}", 0, 1), float(number)) for number in range(9)
+    ]
+    assert all(heard.tells for heard in told)
+    # Each had its time, which ends as the next one comes.
+    assert not any(heard.is_shared for heard in told)
+    assert len(belongings._listening["a"]) == 1
+    near = belongings.listen("a", Listening("near", 0, 1), 8.5)
+    assert (near.tells, near.is_shared, near.is_news) == (True, True, True)
+    assert not belongings.listen("a", Listening("8", told[8].order, 1), 8.6).tells
+    # A clock that went back changes nothing about who is the latest.
+    assert belongings.listen("a", Listening("last", 0, 1), 3.0).order > near.order
 
 
 def test_who_has_as_many_as_may_be_keeps_those() -> None:
@@ -25,10 +53,10 @@ def test_who_has_as_many_as_may_be_keeps_those() -> None:
         False,
         True,
     ]
-    assert belongings.subscriptions("a") == ("a", "b")
+    assert uris_of(belongings, "a") == ("a", "b")
     assert not belongings.save_subscription("b", "a", 0)
-    assert belongings.subscriptions("b") == ()
     assert len(belongings) == 1
+    assert uris_of(belongings, "b") == ()
 
 
 def test_the_oldest_stream_goes_first() -> None:

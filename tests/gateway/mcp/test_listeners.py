@@ -95,6 +95,36 @@ def test_who_hears_instead_of_one_that_ended_is_told() -> None:
     assert heard == [("a", "s1"), ("a", "s1")]
 
 
+def test_who_is_told_elsewhere_is_told_here_what_it_was_not_told_when_it_is_its_turn() -> None:
+    listeners, _ = _listeners(2, 10)
+    # Nobody is told, and nothing kept, where nobody listens.
+    listeners.hush("a")
+    listeners.send("a", b'{"a":0}')
+    first, second = Recorder(), Recorder()
+    listeners.listen(_session("a"), first, NOBODY)
+    assert listeners.tells("a")
+    listeners.send("a", b'{"a":1}')
+    listeners.hush("a")
+    assert not listeners.tells("a")
+    for _ in range(2):
+        listeners.send("a", b'{"a":2}')
+        listeners.hush("a")
+    listeners.listen(_session("a"), second, NOBODY)
+    listeners.send("a", b'{"a":3}')
+    assert (first.messages, second.messages) == ([{"a": 1}], [])
+    for _ in range(2):
+        listeners.tell("a")
+    assert (first.messages, second.messages) == ([{"a": 1}], [{"a": 2}, {"a": 3}])
+    listeners.send("a", b'{"a":4}')
+    assert second.messages[-1] == {"a": 4}
+    listeners.hush("a")
+    listeners.send("a", b'{"a":5}')
+    listeners.end("a")
+    # Of one that listens no more nothing is kept.
+    assert listeners.tells("a")
+    assert listeners._untold == {}
+
+
 def test_a_listener_is_sent_what_nobody_asked_for_until_it_ends() -> None:
     listeners, _ = _listeners(2, 10)
     session = _session("a")

@@ -13,11 +13,14 @@ from gateway.mcp.results import ReadResult
 from gateway.mcp.watching import WATCHED, Watching
 from pool.promises import Promise
 from pool.workers import Settings as WorkerSettings
-from pool.workers import to_worker
+from pool.workers import Workers, to_worker
 from session.model import SCOPES, Principal
 from tests.gateway.mcp.recording import Held, Port, Recorder, Screen, ask
 
 UPDATED = "notifications/resources/updated"
+LIST = "notifications/prompts/list_changed"
+NEWS = [LIST, UPDATED]
+MINE = "test://mine/1"
 KEEP_ALIVE = 15
 
 
@@ -425,19 +428,301 @@ def test_a_session_that_is_ended_elsewhere_has_no_stream_here() -> None:
     assert pair.more_things.uris == []
 
 
+# -- streams at several instances
+
+
+class Streams(Pair):
+    """A session with a stream at each of two instances; the older one is here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = self.here.initialize()
+        subscribe(self.here, self.session, MINE)
+        self.older = self.here.listen(self.session)
+        self.newer = self.there.listen(self.session)
+
+    def change(self) -> None:
+        """Have a resource and a list be others, as all instances hear."""
+        for port, things in ((self.here, self.things), (self.there, self.more_things)):
+            things.change(MINE)
+            port.endpoint._subscriptions.list_changed("prompts")
+            port.pass_time(0.2)
+
+    def told(self) -> tuple[list[str], list[str]]:
+        """Return what came on the older stream, and on the newer one, since this was asked."""
+        heard = methods(self.older), methods(self.newer)
+        self.older.body = self.newer.body = b""
+        return heard
+
+
+def methods(stream: Recorder) -> list[str]:
+    return sorted(each["method"] for each in stream.messages)
+
+
+def test_each_thing_is_told_at_the_instance_with_the_newest_stream() -> None:
+    streams = Streams()
+    streams.pass_on()
+    streams.change()
+    assert streams.told() == ([], NEWS)
+    # What is not told is not watched, either.
+    assert (streams.things.uris, streams.more_things.uris) == ([], [MINE])
+    assert not streams.older.complete
+    streams.older = streams.here.listen(streams.session)
+    streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == (NEWS, [])
+
+
+def test_as_streams_are_kept_alive_nobody_is_told_anything() -> None:
+    streams = Streams()
+    streams.pass_on()
+    for _ in range(10):
+        streams.here.pass_time(KEEP_ALIVE / 2)
+        streams.there.pass_time(KEEP_ALIVE / 2)
+    assert (streams.here.announced, streams.there.announced) == ([], [])
+    streams.change()
+    assert streams.told() == ([], NEWS)
+
+
+def test_the_older_stream_is_told_what_follows_the_end_of_the_newer_one() -> None:
+    streams = Streams()
+    streams.pass_on()
+    streams.newer.disconnect()
+    # It is told by nobody, until it is heard that it is for the older one.
+    streams.change()
+    assert streams.told() == ([], [])
+    streams.things.final.add(MINE)
+    streams.pass_on()
+    assert streams.told() == (NEWS, [])
+    streams.change()
+    assert streams.told() == ([LIST], [])
+    assert (streams.here.failures, streams.there.failures) == ([], [])
+
+
+def test_what_the_newer_stream_was_told_may_be_told_again_when_it_ends() -> None:
+    """That it was sent does not say that it has come."""
+    streams = Streams()
+    streams.pass_on()
+    for _ in range(3):
+        streams.change()
+    streams.told()
+    streams.newer.disconnect()
+    streams.pass_on()
+    assert streams.told() == ([LIST], [])
+
+
+def test_when_an_instance_dies_the_older_stream_is_told_again() -> None:
+    streams = Streams()
+    streams.pass_on()
+    streams.here.pass_time(KEEP_ALIVE)
+    streams.change()
+    assert streams.told() == ([], NEWS)
+    streams.here.pass_time(2 * KEEP_ALIVE)
+    assert streams.things.uris == [MINE]
+    streams.told()
+    streams.change()
+    assert streams.told()[0] == NEWS
+
+
+def test_one_that_was_only_slow_is_the_newest_again() -> None:
+    streams = Streams()
+    streams.pass_on()
+    streams.here.pass_time(3 * KEEP_ALIVE)
+    assert streams.things.uris == [MINE]
+    streams.there.now = streams.here.now
+    streams.there.pass_time(0.1)
+    assert streams.there.announced == [streams.session]
+    streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == ([], NEWS)
+
+
+def test_a_lost_message_has_both_tell_until_the_older_stream_is_kept_alive() -> None:
+    streams = Streams()
+    assert streams.there.announced == [streams.session]
+    streams.there.announced.clear()
+    streams.change()
+    assert streams.told() == (NEWS, NEWS)
+    streams.here.pass_time(KEEP_ALIVE)
+    streams.told()
+    streams.change()
+    assert streams.told() == ([], NEWS)
+
+
+def test_of_three_instances_the_latest_that_is_left_tells() -> None:
+    streams = Streams()
+    newest_things = Things()
+    third = Port(declare=newest_things.declare, beside=streams.here)
+    newest = third.listen(streams.session)
+
+    def pass_on() -> None:
+        for session_id in third.announced:
+            for port in (streams.here, streams.there):
+                port.endpoint.watches.changed(session_id)
+        third.announced.clear()
+        streams.pass_on()
+
+    pass_on()
+    streams.change()
+    newest_things.change(MINE)
+    assert (streams.told(), told(newest)) == (([], []), [MINE])
+    newest.disconnect()
+    pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == ([], NEWS)
+
+
+def test_when_the_newest_ends_the_newest_of_those_left_is_told_wherever_it_is() -> None:
+    streams = Streams()
+    newest = streams.here.listen(streams.session)
+    streams.pass_on()
+    streams.change()
+    assert methods(newest) == NEWS
+    assert streams.told() == ([], [])
+    newest.disconnect()
+    for _ in range(2):
+        streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == ([], NEWS)
+
+
+def test_a_stranger_has_no_stream_that_a_session_would_be_told_on() -> None:
+    streams = Streams()
+    streams.newer.disconnect()
+    streams.pass_on()
+    for stranger in (
+        Principal("acme", "bob", scopes=SCOPES),
+        Principal("other", "ann", scopes=SCOPES),
+    ):
+        streams.there.principal = stranger
+        assert streams.there.listen(streams.session).status == 404
+        assert streams.there.announced == []
+    streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == (NEWS, [])
+
+
+def test_what_is_subscribed_to_where_it_is_not_told_is_told_where_it_is() -> None:
+    streams = Streams()
+    streams.pass_on()
+    subscribe(streams.here, streams.session, "test://mine/2")
+    assert streams.things.uris == []
+    streams.pass_on()
+    assert streams.more_things.uris == [MINE, "test://mine/2"]
+
+
+def test_what_is_subscribed_to_as_the_turn_passes_is_watched() -> None:
+    """The store is read before it, and says that it is this instance's turn after it."""
+    streams = Streams()
+    streams.pass_on()
+    streams.newer.disconnect()
+    waiting: list[Promise[None]] = []
+    listen = streams.here.store.listen
+
+    async def slow(*what: Any) -> Any:
+        heard = await listen(*what)
+        if not waiting:
+            waiting.append(Promise())
+            await waiting[0]
+        return heard
+
+    store: Any = streams.here.store
+    store.listen = slow
+    streams.pass_on()
+    subscribe(streams.here, streams.session, "test://mine/2")
+    assert streams.things.uris == []
+    waiting[0].set(None)
+    assert streams.things.uris == [MINE, "test://mine/2"]
+
+
+def test_what_changes_as_it_is_subscribed_to_where_it_is_not_told_is_not_told_there() -> None:
+    streams = Streams()
+    streams.pass_on()
+    held = Held(streams.here.store, "save_subscription")
+    params = {"uri": "test://mine/2"}
+    streams.here.in_session(streams.session, "resources/subscribe", params)
+    streams.things.change("test://mine/2")
+    held.go_on()
+    streams.newer.disconnect()
+    streams.pass_on()
+    assert streams.told() == ([], [])
+    assert streams.things.uris == [MINE, "test://mine/2"]
+
+
+def test_a_stream_that_ends_before_the_store_knows_it_keeps_nobody_from_being_told() -> None:
+    streams = Streams()
+    streams.newer.disconnect()
+    streams.pass_on()
+    held = Held(streams.there.shared, "listen")
+    streams.newer = streams.there.listen(streams.session)
+    streams.newer.disconnect()
+    held.go_on()
+    streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == (NEWS, [])
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_an_end_that_cannot_be_told_is_found_as_the_older_stream_is_kept_alive(
+    *, busy: bool
+) -> None:
+    streams = Streams()
+    streams.pass_on()
+    if busy:
+        few = WorkerSettings(minimum=1, maximum=1, queue=1, queue_per_lane=1)
+        workers = Workers(few, on_failure=lambda _lane, _error: None)
+        streams.there.endpoint.watches._workers = workers
+
+        async def slow(*_what: Any) -> None:
+            await to_worker()
+
+        streams.there.shared.end_listening = slow
+        # No worker runs: the first that needs one fills the queue.
+        job = to_worker_first()
+        workers.start("acme", job)
+        streams.newer.disconnect()
+        job.close()
+    else:
+        streams.there.shared.away.add("end_listening")
+        streams.newer.disconnect()
+    assert streams.there.announced == []
+    streams.here.pass_time(3 * KEEP_ALIVE)
+    streams.told()
+    streams.change()
+    assert streams.told() == (NEWS, [])
+    assert (streams.here.failures, streams.there.failures) == ([], [])
+
+
+def test_the_end_of_a_process_has_older_streams_elsewhere_told() -> None:
+    streams = Streams()
+    streams.pass_on()
+    streams.there.endpoint.stop_listening()
+    assert streams.newer.complete
+    streams.pass_on()
+    streams.told()
+    streams.change()
+    assert streams.told() == (NEWS, [])
+
+
 def test_a_burst_of_news_is_looked_at_once_and_many_sessions_a_part_at_a_time() -> None:
     pair = Pair(Settings(listeners=1000))
     looks: list[str] = []
-    find = pair.there.store.find_subscriptions
+    find = pair.there.store.listen
 
-    async def counted(session_id: str) -> Any:
+    async def counted(session_id: str, *more: Any) -> Any:
         looks.append(session_id)
-        return await find(session_id)
+        return await find(session_id, *more)
 
     sessions = [pair.here.initialize() for _ in range(450)]
     for session in sessions:
         pair.there.listen(session)
-    pair.there.shared.find_subscriptions = counted
+    pair.there.shared.listen = counted
     for _ in range(3):
         for session in sessions:
             pair.there.endpoint.watches.changed(session)
@@ -460,16 +745,16 @@ def test_what_changes_while_the_store_is_asked_is_not_undone() -> None:
     session = port.initialize()
     stream = port.listen(session)
     waiting: list[Promise[None]] = []
-    find = port.store.find_subscriptions
+    find = port.store.listen
 
-    async def slow(session_id: str) -> Any:
-        found = await find(session_id)
+    async def slow(*what: Any) -> Any:
+        found = await find(*what)
         if not waiting:
             waiting.append(Promise())
             await waiting[0]
         return found
 
-    port.shared.find_subscriptions = slow
+    port.shared.listen = slow
     port.endpoint.watches.changed(session)
     port.pass_time(0.2)
     assert len(waiting) == 1
@@ -482,7 +767,7 @@ def test_what_changes_while_the_store_is_asked_is_not_undone() -> None:
     assert port.failures == []
 
 
-@pytest.mark.parametrize("away", ["save_subscription", "find_subscriptions"])
+@pytest.mark.parametrize("away", ["save_subscription", "listen"])
 def test_a_store_that_is_away_is_asked_again(away: str) -> None:
     things = Things()
     port = Port(declare=things.declare, shared=True)
@@ -508,13 +793,13 @@ def test_without_a_worker_it_is_tried_again() -> None:
     port = Port(declare=things.declare, shared=True, workers=few)
     session = port.initialize()
     subscribe(port, session, "test://mine/1")
-    find = port.store.find_subscriptions
+    find = port.store.listen
 
-    async def slow(session_id: str) -> Any:
+    async def slow(*what: Any) -> Any:
         await to_worker()
-        return await find(session_id)
+        return await find(*what)
 
-    port.shared.find_subscriptions = slow
+    port.shared.listen = slow
     # No worker runs: the first that needs one fills the queue.
     job = to_worker_first()
     port.workers.start("acme", job)
@@ -522,7 +807,7 @@ def test_without_a_worker_it_is_tried_again() -> None:
     port.endpoint.watches.changed(session)
     port.pass_time(0.5)
     assert things.uris == []
-    port.shared.find_subscriptions = find
+    port.shared.listen = find
     port.pass_time(1)
     assert things.uris == ["test://mine/1"]
     job.close()
@@ -535,13 +820,13 @@ async def to_worker_first() -> None:
 def test_who_subscribes_to_nothing_has_nothing_read_for_it_but_by_its_streams() -> None:
     port = Port(shared=True)
     read: list[str] = []
-    find = port.store.find_subscriptions
+    find = port.store.listen
 
-    async def counted(session_id: str) -> Any:
+    async def counted(session_id: str, *more: Any) -> Any:
         read.append(session_id)
-        return await find(session_id)
+        return await find(session_id, *more)
 
-    port.shared.find_subscriptions = counted
+    port.shared.listen = counted
     # Whatever else has to do with subscriptions would fail.
     port.shared.away |= {"save_subscription", "end_subscription"}
     screen = port.attach(Screen())
