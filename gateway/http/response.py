@@ -18,7 +18,7 @@ from pool.connection import Callback, Connection, ConnectionProtocol
 from pool.timers import Timers
 from pool.workers import QueueFullError
 from session.model import NOBODY, Principal
-from session.steps import WHOLE, Steps, in_one_go
+from session.steps import Steps, in_one_go
 
 if TYPE_CHECKING:
     from gateway.http.connection import HttpConnection
@@ -28,6 +28,10 @@ STATUS_LINE: Final = {
 }
 # What is written in parts, not copied into one: everybody waits while it is copied.
 _LARGE: Final = 1024 * 1024
+# What is compressed in one go: there may be a hundred in one step, as in the reply to a batch.
+_COMPRESSED_AT_ONCE: Final = 16 * 1024
+# What waits to be compressed is that much longer than what an outbox has of it.
+_LONGER: Final = 16
 _BODILESS: Final = frozenset((101, 204, 304))
 
 #: Returns a body for who sent an Accept-Encoding, and the headers that go with it.
@@ -146,6 +150,7 @@ class Response:
         "_started",
         "_status",
         "_streaming",
+        "_unsent",
         "_waiting",
         "leaves_at_end",
         "on_disconnect",
@@ -164,6 +169,7 @@ class Response:
         self._coding: PieceCoding | None = None
         # While a large piece is compressed: it, and what comes behind it.
         self._waiting: deque[bytes] | None = None
+        self._unsent = 0
         self._ending = False
         self._status = 0
         self._size = 0
@@ -245,7 +251,7 @@ class Response:
         if self._http is None or not self._streaming or not data:
             return
         if self._coding is not None:
-            if self._waiting is not None or len(data) > WHOLE:
+            if self._waiting is not None or len(data) > _COMPRESSED_AT_ONCE:
                 self._send_behind(data)
                 return
             data = self._coding.piece(data)
@@ -254,10 +260,10 @@ class Response:
     def _send_behind(self, data: bytes) -> None:
         """Compress what is large step by step, and what comes meanwhile behind it."""
         waiting = self._waiting
+        self._unsent += len(data)
         if waiting is not None:
             waiting.append(data)
-            if sum(map(len, waiting)) - max(map(len, waiting)) > self._connection.outbox_limit:
-                # As of what waits for a peer: the longest does not count.
+            if self._unsent - len(waiting[0]) > _LONGER * self._connection.outbox_limit:
                 self._connection.abort()
             return
         self._waiting = deque((data,))
@@ -273,7 +279,7 @@ class Response:
             if self._http is None:
                 return
             self._send_piece(coded)
-            waiting.popleft()
+            self._unsent -= len(waiting.popleft())
         self._waiting = None
         if self._ending:
             self.end_stream()
