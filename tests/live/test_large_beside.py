@@ -1,4 +1,4 @@
-"""Sixteen mebibytes beside questions and answers, where settings allow them: nobody waits, either.
+"""Sixteen mebibytes beside questions and answers, where settings allow them: nobody waits.
 
 What goes out compressed, what web pages return, what is recorded, and what forms have in them.
 Measured as in `tests.live.test_large_stalls`.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from tests.live.conftest import LEAVE_AT_ONCE
@@ -23,6 +24,7 @@ from tests.live.test_large import (
     LARGEST,
     MESSAGE,
     META,
+    PATIENCE,
     Person,
     ask,
     body_of,
@@ -231,3 +233,53 @@ def test_large_arguments_that_are_refused(watched: Watched, what: str, shape: st
             send(caller, tool, arguments)
             assert json.loads(caller.answer().body)["result"]["isError"]
     assert_serves(gateway.mcp_port)
+
+
+def answered(client: httpx.Client, url: str, text: str) -> str:
+    """Open a session and have a question answered with a text; return the question's id."""
+    revision = "2025-03-26"
+    about = {"name": "agent", "version": "1"}
+    hello = {"protocolVersion": revision, "capabilities": {}, "clientInfo": about}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    client.headers["Mcp-Session-Id"] = client.post(url, json=message).headers["mcp-session-id"]
+    client.headers["MCP-Protocol-Version"] = revision
+    client.post(url, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+    params = {"name": "ask_user", "arguments": {"question": "?", "context": text}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    (reply,) = replies(client.post(url, json=message))
+    question_id: str = reply["result"]["structuredContent"]["question_id"]
+    return question_id
+
+
+def replies(response: httpx.Response) -> list[dict[str, Any]]:
+    """Return what comes as events, or whole."""
+    if response.headers["content-type"] == "text/event-stream":
+        lines = response.text.split("\n")
+        return [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    found = response.json()
+    return found if isinstance(found, list) else [found]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize(("count", "size"), [(4, LARGEST - 4096), (60, 250_000)])
+def test_a_batch_whose_replies_are_large_together(
+    watched: Watched, count: int, size: int, accept: str
+) -> None:
+    gateway, text = watched.gateway, book()[:size]
+    url = f"http://127.0.0.1:{gateway.mcp_port}/mcp"
+    both = {"Accept": "application/json, text/event-stream", "Accept-Encoding": "gzip"}
+    with (
+        httpx.Client(timeout=PATIENCE, headers=both) as client,
+        frontend_of(gateway, plainly) as frontend,
+        Person(frontend, plainly),
+    ):
+        arguments = {"question_id": answered(client, url, text)}
+        params = {"name": "collect_answer", "arguments": arguments}
+        call = {"jsonrpc": "2.0", "method": "tools/call", "params": params}
+        batch = [{**call, "id": number} for number in range(count)]
+        client.headers["Accept"] = accept
+        for _ in watched.tries(f"{count} of {size}"):
+            came = replies(client.post(url, json=batch))
+            assert {each["id"] for each in came} == set(range(count))
+            assert all(len(each["result"]["content"][0]["text"]) == len(text) for each in came)
+    assert counted(gateway, "frontend_router_slow_consumers_total") == 0
