@@ -29,6 +29,9 @@ from session.model import (
     State,
 )
 
+# Tests hold what is done with so much to steps that nobody notices; the whole of a text is
+# copied in one go all the same.
+_LONGEST: Final = 16 * 1024 * 1024
 _CHOICES: Final = 100
 _CHOICE: Final = 4_000
 _decode_notification: Final = msgspec.json.Decoder(tuple[str, str, float, str, str, str]).decode
@@ -57,16 +60,18 @@ class Settings:
     # These are called after bytes, and count characters: each has one to six bytes in JSON.
     question_bytes: int = setting(
         1024 * 1024,
-        "The longest question or context; --http-body-bytes is for both together. Arguments for a "
-        "tool of a page have 1 Mi characters at most.",
+        "The longest question or context, 16 Mi at most; --http-body-bytes is for both together. "
+        "Arguments for a tool of a page have 1 Mi characters at most.",
         unit="characters",
         minimum=256,
+        maximum=_LONGEST,
     )
     answer_bytes: int = setting(
         256 * 1024,
-        "The longest answer; what a tool of a page returns has 1 MiB at most.",
+        "The longest answer, 16 Mi at most; what a tool of a page returns has 1 MiB at most.",
         unit="characters",
         minimum=256,
+        maximum=_LONGEST,
     )
     draft_bytes: int = setting(
         16 * 1024,
