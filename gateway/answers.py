@@ -13,6 +13,7 @@ import jsonschema_rs
 import msgspec
 
 from gateway.schema_work import MOST_EXPLAINED, ForeignReferenceError, TooMuchWorkError, Work
+from session import longtexts
 from session.model import Question
 
 _SCHEMA_BYTES: Final = 64 * 1024
@@ -31,7 +32,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     Raises:
         InvalidSchemaError: it is too large, malformed or refers elsewhere.
     """
-    if len(msgspec.json.encode(schema)) > _SCHEMA_BYTES:
+    if is_too_large(schema) or len(msgspec.json.encode(schema)) > _SCHEMA_BYTES:
         raise InvalidSchemaError(f"the schema is larger than {_SCHEMA_BYTES} bytes")
     if schema.get("type", "object") != "object":
         raise InvalidSchemaError('the schema must describe an object ("type": "object")')
@@ -40,6 +41,11 @@ def check_schema(schema: dict[str, Any]) -> None:
     except (TooMuchWorkError, ForeignReferenceError) as error:
         raise InvalidSchemaError(f"the schema cannot be used: {error}") from None
     _compile(schema)
+
+
+def is_too_large(schema: object) -> bool:
+    """Whether a look is enough to see that a schema, or some in one, would be refused for it."""
+    return longtexts.is_long(schema, _SCHEMA_BYTES, 1)
 
 
 def refusal(question: Question, answer: str, content: dict[str, Any] | None) -> str:

@@ -319,6 +319,7 @@ class Gateway:
             principal=principal,
             pack=self.codings.packed,
             pack_stream=self.codings.stream,
+            in_steps=self.large.beside,
             proxies=self.proxies,
         )
         self.sites.append(site)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gateway.recorder import Entry, Recorder
 from pool.settings import setting
+from session import longtexts
 from session.model import Audience, Outcome, Principal, Question, State
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ KINDS: Final = (
 )
 #: The fields of entries that quote somebody: what is redacted.
 TEXTS: Final = ("text", "answer", "content", "reason_given")
+#: The characters of a text that an entry quotes at most: it is written in one go, and read by
+#: people.
+MOST_QUOTED: Final = longtexts.LONG
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Settings:
     content: str = setting(
         "none",
         "What is recorded of questions, answers and notifications: ids and times only (none), "
-        "or their texts as well (text).",
+        "or their texts as well, of each its first 262,144 characters (text).",
         choices=("none", "text"),
     )
 
@@ -109,8 +113,7 @@ class Audit:
             entry["tool"] = question.tool
         size = 0
         if self._with_texts:
-            entry["text"] = question.text
-            size = len(question.text)
+            size = _put_text(entry, "text", question.text)
         self.recorder.add(question.tenant, entry, size)
 
     def offered(self, question: Question, recipient: Recipient) -> None:
@@ -168,8 +171,7 @@ class Audit:
         entry["told"] = told
         size = 0
         if self._with_texts:
-            entry["text"] = notification.message
-            size = len(notification.message)
+            size = _put_text(entry, "text", notification.message)
         self.recorder.add(principal.tenant, entry, size)
 
     def told(
@@ -231,14 +233,25 @@ class Audit:
     def _quote(entry: Entry, outcome: Outcome) -> int:
         """Put what was said into an entry; return its size."""
         if outcome.state is State.ANSWERED:
-            entry["answer"] = outcome.answer
-            if outcome.content is not None:
-                entry["content"] = outcome.content
-                return 2 * len(outcome.answer)
-            return len(outcome.answer)
-        if outcome.reason:
-            entry["reason_given"] = outcome.reason
-        return len(outcome.reason)
+            size = _put_text(entry, "answer", outcome.answer)
+            if outcome.content is None:
+                return size
+            if longtexts.is_long(outcome.content):
+                # The answer has its beginning.
+                entry["content_left_out"] = True
+                return size
+            entry["content"] = outcome.content
+            return 2 * size
+        return _put_text(entry, "reason_given", outcome.reason) if outcome.reason else 0
+
+
+def _put_text(entry: Entry, name: str, text: str) -> int:
+    """Put a text into an entry, or its beginning and how long it is; return its size there."""
+    if len(text) > MOST_QUOTED:
+        entry[f"{name}_characters"] = len(text)
+        text = text[:MOST_QUOTED]
+    entry[name] = text
+    return len(text)
 
 
 def _named(audience: Audience) -> str:

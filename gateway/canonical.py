@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from session import longtexts
+
 #: The most that a person can be expected to look through, as canonical JSON.
 MOST_BYTES: Final = 32 * 1024
 #: And a member to a line.
@@ -49,7 +51,8 @@ def canonical(value: dict[str, Any]) -> str:
     Raises:
         UnshowableError: it is too large or too deep.
     """
-    if len(_encode(value)) > MOST_BYTES:
+    # Each value has a byte at least, so that this refuses nothing else, only sooner.
+    if longtexts.is_long(value, MOST_BYTES, 1) or len(_encode(value)) > MOST_BYTES:
         raise UnshowableError(f"they are longer than {MOST_BYTES} bytes")
     text = _encode(_plain(value, 0)).decode()
     if len(shown(text)) > MOST_SHOWN:

@@ -17,7 +17,8 @@ import zstandard
 
 from gateway import codec
 from session.codec import CodingError, TooLongError
-from session.steps import WHOLE, Steps
+from session.longtexts import joining
+from session.steps import PIECE, WHOLE, Steps
 
 if TYPE_CHECKING:
     from gateway.http.messages import Headers
@@ -146,15 +147,38 @@ class StreamCoding:
 
     def piece(self, data: bytes) -> bytes:
         """Return a piece as it is sent: its reader can read all of it."""
-        if self._deflater is not None:
-            coded = self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
-        else:
-            assert self._packer is not None
-            flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
-            coded = self._packer.compress(data) + self._packer.flush(flush)
+        coded = self._compressed(data) + self._flushed()
         if self._codings is not None:
             self._codings.count_piece(self.name, len(data), len(coded))
         return coded
+
+    def coding(self, data: bytes) -> Steps[bytes]:
+        """Do as `piece` does, step by step: no other piece until it is done.
+
+        Nothing usable comes of it once the stream is of no use any more.
+        """
+        parts = []
+        for at in range(0, len(data), PIECE):
+            if self._codings is None:
+                return b""
+            parts.append(self._compressed(data[at : at + PIECE]))
+            yield
+        coded = yield from joining((*parts, self._flushed()))
+        if self._codings is not None:
+            self._codings.count_piece(self.name, len(data), len(coded))
+        return coded
+
+    def _compressed(self, data: bytes) -> bytes:
+        if self._deflater is not None:
+            return self._deflater.compress(data)
+        assert self._packer is not None
+        return self._packer.compress(data)
+
+    def _flushed(self) -> bytes:
+        if self._deflater is not None:
+            return self._deflater.flush(zlib.Z_SYNC_FLUSH)
+        assert self._packer is not None
+        return self._packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def end(self) -> bytes:
         """Return what ends the stream."""

@@ -27,6 +27,7 @@ T = TypeVar("T")
 # What waits to be written is held by questions and calls, which are bounded by themselves; and
 # so is what waits to be stored.
 _WRITING: Final = 10_000
+_NOBODYS: Final = "(streams)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +72,14 @@ class Large:
             promise.fail(StoreUnavailableError("too many large values wait to be read or written"))
         return promise
 
+    def beside(self, steps: Steps[None]) -> None:
+        """Do work that nobody waits for, and that is no one tenant's.
+
+        Raises:
+            QueueFullError: too much waits; nothing was done.
+        """
+        self.writing.start(_NOBODYS, _done(steps))
+
     async def drain(self) -> None:
         """Wait until nothing is left to be done."""
         await self.reading.drain()
@@ -99,6 +108,11 @@ async def in_steps(steps: Steps[T]) -> T:
             result: T = end.value
             return result
         await trio.lowlevel.checkpoint()
+
+
+async def _done(steps: Steps[None]) -> None:
+    await to_worker()
+    await in_steps(steps)
 
 
 async def _keep(promise: Promise[T], steps: Steps[T]) -> None:

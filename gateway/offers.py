@@ -29,7 +29,11 @@ from session.model import (
     State,
 )
 
+# Tests hold what is done with so much to steps that nobody notices; the whole of a text is
+# copied in one go all the same.
+_LONGEST: Final = 16 * 1024 * 1024
 _CHOICES: Final = 100
+_CHOICE: Final = 4_000
 _decode_notification: Final = msgspec.json.Decoder(tuple[str, str, float, str, str, str]).decode
 
 
@@ -56,11 +60,19 @@ class Settings:
     # These are called after bytes, and count characters: each has one to six bytes in JSON.
     question_bytes: int = setting(
         1024 * 1024,
-        "The longest question or context; --http-body-bytes is for both together.",
+        "The longest question or context, 16 Mi at most; --http-body-bytes is for both together. "
+        "Arguments for a tool of a page have 1 Mi characters at most.",
         unit="characters",
         minimum=256,
+        maximum=_LONGEST,
     )
-    answer_bytes: int = setting(256 * 1024, "The longest answer.", unit="characters", minimum=256)
+    answer_bytes: int = setting(
+        256 * 1024,
+        "The longest answer, 16 Mi at most; what a tool of a page returns has 1 MiB at most.",
+        unit="characters",
+        minimum=256,
+        maximum=_LONGEST,
+    )
     draft_bytes: int = setting(
         16 * 1024,
         "The longest draft; a longer reason to reject is cut.",
@@ -298,10 +310,7 @@ def check_ask(ask: Ask, settings: Settings) -> None:
     if ask.quorum:
         _check_quorum(ask)
     if ask.choices:
-        if len(ask.choices) > _CHOICES:
-            raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
-        if len({choice.value for choice in ask.choices}) < len(ask.choices):
-            raise InvalidAskError("Two choices have the same value.")
+        _check_choices(ask.choices)
     if ask.schema is not None:
         if ask.choices:
             raise InvalidAskError("Give either choices or a schema, not both.")
@@ -309,6 +318,15 @@ def check_ask(ask: Ask, settings: Settings) -> None:
             check_schema(ask.schema)
         except InvalidSchemaError as error:
             raise InvalidAskError(f"The question cannot be asked: {error}.") from None
+
+
+def _check_choices(choices: tuple[Choice, ...]) -> None:
+    if len(choices) > _CHOICES:
+        raise InvalidAskError(f"A question may have at most {_CHOICES} choices.")
+    if any(len(choice.value) > _CHOICE for choice in choices):
+        raise InvalidAskError(f"A choice may have at most {_CHOICE} characters.")
+    if len({choice.value for choice in choices}) < len(choices):
+        raise InvalidAskError("Two choices have the same value.")
 
 
 def _check_quorum(ask: Ask) -> None:

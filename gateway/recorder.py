@@ -44,6 +44,8 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_BYTES_OF_A_TENANT: Final = MOST_BYTES // 2
 # Lines of the log between which others have their turn.
 _LINES_PER_STEP: Final = 25
+# And of what they quote, in characters.
+_QUOTED_PER_STEP: Final = 256 * 1024
 # In the workers' queue, the record is one tenant among others.
 _LANE: Final = "(audit)"
 
@@ -177,16 +179,23 @@ class Recorder:
         self._lost[tenant] = self._lost.get(tenant, 0) + 1
 
     async def _flush(self) -> None:
+        quoted = 0
         for turn in range(len(self._fresh)):
-            if turn % _LINES_PER_STEP == _LINES_PER_STEP - 1:
+            if turn % _LINES_PER_STEP == _LINES_PER_STEP - 1 or quoted >= _QUOTED_PER_STEP:
+                quoted = 0
                 await trio.lowlevel.checkpoint()
             if not self._fresh:
                 # Somebody else drains.
                 break
-            self._hand_out(*self._fresh.popleft())
+            tenant, entry, size = self._fresh.popleft()
+            quoted += size
+            self._hand_out(tenant, entry, size)
         for record in list(self._records.values()):
-            if not record.is_busy:
-                self._send(record)
+            if not record.is_busy and (record.batch or record.waiting):
+                quoted += self._send(record)
+                if quoted >= _QUOTED_PER_STEP:
+                    quoted = 0
+                    await trio.lowlevel.checkpoint()
 
     def _hand_out(self, tenant: str, entry: Entry, size: int) -> None:
         if self._write_line is not None:
@@ -199,15 +208,18 @@ class Recorder:
             record = self._records[tenant] = _Record(tenant)
         record.waiting.append((msgspec.json.encode(entry), size))
 
-    def _send(self, record: _Record) -> None:
+    def _send(self, record: _Record) -> int:
+        """Send what waits of a record, or some of it; return the size of what that quotes."""
         if not record.batch:
             self._fill(record)
+        size = record.sizes
         record.is_busy = True
         try:
             self._workers.start(_LANE, self._append(record))
         except QueueFullError:
             # It is tried again.
             record.is_busy = False
+        return size
 
     def _fill(self, record: _Record) -> None:
         """Make a batch of what waits. Numbers are not used twice, by any record."""

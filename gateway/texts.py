@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from session import longtexts
 from session.model import Question
 
 _NUMBERED: Final = re.compile(r"\s*(?:\(?(\d{1,2})[.):]\s|([A-Za-z0-9_-]{1,64})\s*[:=])\s*")
@@ -30,8 +31,13 @@ def listed(question: Question) -> str:
 
 
 def content_of(question: Question, answer: str) -> dict[str, Any] | None:
-    """Return what a text says to each of several questions; ``None`` if that is not clear."""
+    """Return what a text says to each of several questions; ``None`` if that is not clear.
+
+    Nothing is looked for in one that is too long to be looked at in one go.
+    """
     assert question.schema is not None
+    if len(answer) > longtexts.LONG:
+        return None
     if answer.lstrip().startswith("{"):
         try:
             return _parse(answer)

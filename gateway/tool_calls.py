@@ -53,8 +53,13 @@ class ToolCalls:
 
     # -- from pages
 
-    async def finish(self, recipient: Recipient, call_id: str, said: Mapping[str, Any]) -> Ack:
-        """End a call with what its page returned; what cannot be passed on ends it, too."""
+    async def finish(
+        self, recipient: Recipient, call_id: str, said: Mapping[str, Any], size: int = 0
+    ) -> Ack:
+        """End a call with what its page returned in so many bytes.
+
+        What cannot be passed on ends it, too.
+        """
         router = self._router
         offer = recipient.offers.get(call_id)
         if offer is None:
@@ -68,7 +73,7 @@ class ToolCalls:
             question = offer.question
         if not question.tool:
             return Ack("unknown", _UNKNOWN)
-        result, wrong = result_of(question, said, router.settings.answer_bytes)
+        result, wrong = result_of(question, said, router.settings.answer_bytes, size)
         who, user = recipient.frontend_id, recipient.user
         outcome = Outcome(State.ANSWERED, router.clock(), result, None, who, user)
         settled = await router.settle(question, outcome, recipient)

@@ -19,6 +19,7 @@ import msgspec
 from gateway.answers import InvalidSchemaError, check_schema, mismatch
 from pool.settings import setting
 from session.model import Question
+from session.steps import WHOLE
 
 #: The argument of every call that says which page is meant.
 TARGET: Final = "_target"
@@ -206,12 +207,15 @@ def arguments_refusal(tool: Mapping[str, Any], arguments: dict[str, Any]) -> str
     return f"Invalid arguments for {tool['name']}: {wrong}. Its arguments are: {known}."
 
 
-def result_of(question: Question, said: Mapping[str, Any], most: int) -> tuple[str, str]:
+def result_of(
+    question: Question, said: Mapping[str, Any], most: int, size: int = 0
+) -> tuple[str, str]:
     """Return the result of a call as callers get it, in JSON, and what was wrong with it.
 
-    What a page returns that cannot be passed on is a result, too: one that says so.
+    What a page returns that cannot be passed on is a result, too: one that says so. It came in
+    ``size`` bytes; whatever the settings allow, it is no longer than what is done in one go.
     """
-    wrong = _result_fault(question, said)
+    wrong = f"it is longer than {WHOLE} bytes" if size > WHOLE else _result_fault(question, said)
     if not wrong:
         result: dict[str, Any] = {"content": said.get("content") or []}
         structured = said.get("structuredContent")

@@ -202,19 +202,22 @@ def _put_back(value: object, texts: list[str], mark: str) -> Steps[object]:
     return whole[0]
 
 
-def is_long(value: object) -> bool:
-    """Whether a JSON value is too long to be written in one go; takes no time to find out."""
+def is_long(value: object, most: int = LONG, each: int = _VALUE) -> bool:
+    """Whether a JSON value is too long to be written in one go; takes no time to find out.
+
+    Each value in it counts for ``each`` beside its characters.
+    """
     size = 0
     left = [value]
-    while left and size <= LONG:
+    while left and size <= most:
         part = left.pop()
         if isinstance(part, str):
             size += len(part)
         elif isinstance(part, (dict, list)):
-            size += _VALUE * len(part)
-            if size <= LONG:
+            size += each * len(part)
+            if size <= most:
                 left += part.values() if isinstance(part, dict) else part
-    return size > LONG
+    return size > most
 
 
 @final

@@ -15,6 +15,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
         self.outbox_bytes = 0
+        self.outbox_limit = 64 * 1024
         self.peer = "127.0.0.1"
         self.closing = False
         self.aborted = False

@@ -82,7 +82,7 @@ def take(socket: FrontendSocket, message: wire.Message, size: int) -> None:
         case wire.Disconnect():
             socket.close(errors.CLOSE_NORMAL)
         case _:
-            tools.take(socket, message)
+            tools.take(socket, message, size)
 
 
 async def respond(socket: FrontendSocket, message: wire.UserResponse, size: int) -> None:

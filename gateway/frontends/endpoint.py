@@ -70,9 +70,11 @@ class Settings:
 
     message_bytes: int = setting(
         1024 * 1024,
-        "The longest WebSocket message; longer closes with 1009.",
+        "The longest WebSocket message, 32 MiB at most; longer closes with 1009.",
         unit="bytes",
         minimum=1024,
+        # As long as one step may take to copy it.
+        maximum=32 * 1024 * 1024,
     )
     heartbeat_seconds: float = setting(
         30.0, "Between pings; a peer silent for two of them is gone.", unit="seconds", minimum=0.1

@@ -33,8 +33,8 @@ _NOT_SERVED: Final = "This gateway takes no tools from frontends."
 _SHOWN: Final = 128
 
 
-def take(socket: FrontendSocket, message: wire.Message) -> None:
-    """Take a message about tools."""
+def take(socket: FrontendSocket, message: wire.Message, size: int) -> None:
+    """Take a message about tools, of so many bytes."""
     calls = socket.endpoint.calls
     if calls is None:
         socket.complain("unknown_type", _NOT_SERVED)
@@ -50,7 +50,7 @@ def take(socket: FrontendSocket, message: wire.Message) -> None:
             said = PageProgress(message.progress, message.total, message.message)
             calls.progress(socket, message.call_id, said)
         case wire.ToolResultMessage():
-            socket.start(_finish(socket, calls, message))
+            socket.start(_finish(socket, calls, message, size))
 
 
 async def attached(socket: FrontendSocket) -> None:
@@ -64,11 +64,11 @@ async def attached(socket: FrontendSocket) -> None:
 
 
 async def _finish(
-    socket: FrontendSocket, calls: ToolCalls, message: wire.ToolResultMessage
+    socket: FrontendSocket, calls: ToolCalls, message: wire.ToolResultMessage, size: int
 ) -> None:
     """End a call, and say what became of its result."""
     try:
-        ack = await calls.finish(socket, message.call_id, message.result)
+        ack = await calls.finish(socket, message.call_id, message.result, size)
     except StoreUnavailableError as error:
         text = f"The result is not stored yet; send it again. {told_of(error)}"
         socket.complain("unavailable", text, retryable=True, request_id=message.call_id)

@@ -70,9 +70,11 @@ class Limits:
     body_bytes: int = setting(
         # A question and its context of the longest, with up to two bytes a character.
         4 * 1024 * 1024,
-        "The body of a request; more is 413.",
+        "The body of a request, 32 MiB at most; more is 413.",
         unit="bytes",
         minimum=1024,
+        # As long as one step may take to copy it.
+        maximum=32 * 1024 * 1024,
     )
     header_seconds: float = setting(
         5.0, "From a request's first byte to the end of its headers.", unit="seconds", minimum=0.05

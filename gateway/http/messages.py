@@ -104,7 +104,7 @@ class Responder(Protocol):
         """Send the head of a response whose body follows in pieces."""
 
     def send_piece(self, data: bytes) -> None:
-        """Send a piece of a started stream, at once."""
+        """Send a piece of a started stream, at once, or once it is compressed."""
 
     def end_stream(self) -> None:
         """Finish a started stream."""

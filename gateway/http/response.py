@@ -5,6 +5,7 @@ See `gateway.http.messages.Responder` for what an endpoint may do with one.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -15,7 +16,9 @@ from gateway.http.messages import Handler, Head, Headers
 from gateway.http.proxies import Proxies
 from pool.connection import Callback, Connection, ConnectionProtocol
 from pool.timers import Timers
+from pool.workers import QueueFullError
 from session.model import NOBODY, Principal
+from session.steps import Steps, in_one_go
 
 if TYPE_CHECKING:
     from gateway.http.connection import HttpConnection
@@ -25,6 +28,10 @@ STATUS_LINE: Final = {
 }
 # What is written in parts, not copied into one: everybody waits while it is copied.
 _LARGE: Final = 1024 * 1024
+# What is compressed in one go: there may be a hundred in one step, as in the reply to a batch.
+_COMPRESSED_AT_ONCE: Final = 16 * 1024
+# What waits to be compressed is that much longer than what an outbox has of it.
+_LONGER: Final = 16
 _BODILESS: Final = frozenset((101, 204, 304))
 
 #: Returns a body for who sent an Accept-Encoding, and the headers that go with it.
@@ -40,6 +47,9 @@ class PieceCoding(Protocol):
 
     def piece(self, data: bytes) -> bytes:
         """Return a piece as it is sent."""
+
+    def coding(self, data: bytes) -> Steps[bytes]:
+        """Do as `piece` does, step by step: no other piece until it is done."""
 
     def end(self) -> bytes:
         """Return what ends the stream."""
@@ -67,6 +77,7 @@ class Site:
         "_headers",
         "handler",
         "heads",
+        "in_steps",
         "limits",
         "observe",
         "pack",
@@ -87,12 +98,15 @@ class Site:
         principal: Principal = NOBODY,
         pack: Pack = lambda body, _accept: (body, ()),
         pack_stream: PackStream = lambda _accept, _most: None,
+        in_steps: Callable[[Steps[None]], None] = in_one_go,
         proxies: Proxies | None = None,
     ) -> None:
         self.handler = handler
         #: Compresses a body for who wants that.
         self.pack = pack
         self.pack_stream = pack_stream
+        #: Does what takes long while others have their turns; `QueueFullError` if it cannot.
+        self.in_steps = in_steps
         #: Whose every request is, unless `gateway.auth.guard` finds out more.
         self.principal = principal
         self.heads = heads
@@ -128,6 +142,7 @@ class Response:
     __slots__ = (
         "_coding",
         "_connection",
+        "_ending",
         "_head",
         "_http",
         "_site",
@@ -135,6 +150,8 @@ class Response:
         "_started",
         "_status",
         "_streaming",
+        "_unsent",
+        "_waiting",
         "leaves_at_end",
         "on_disconnect",
     )
@@ -150,6 +167,10 @@ class Response:
         self._started = site.timers.time
         self._streaming = False
         self._coding: PieceCoding | None = None
+        # While a large piece is compressed: it, and what comes behind it.
+        self._waiting: deque[bytes] | None = None
+        self._unsent = 0
+        self._ending = False
         self._status = 0
         self._size = 0
         self.on_disconnect: Callable[[], None] | None = None
@@ -226,12 +247,42 @@ class Response:
         self._connection.write(out + self._site.encode(headers) + b"\r\n")
 
     def send_piece(self, data: bytes) -> None:
-        """Send a piece of a started stream, at once."""
+        """Send a piece of a started stream, at once, or once it is compressed."""
         if self._http is None or not self._streaming or not data:
             return
         if self._coding is not None:
+            if self._waiting is not None or len(data) > _COMPRESSED_AT_ONCE:
+                self._send_behind(data)
+                return
             data = self._coding.piece(data)
         self._send_piece(data)
+
+    def _send_behind(self, data: bytes) -> None:
+        """Compress what is large step by step, and what comes meanwhile behind it."""
+        waiting = self._waiting
+        self._unsent += len(data)
+        if waiting is not None:
+            waiting.append(data)
+            if self._unsent - len(waiting[0]) > _LONGER * self._connection.outbox_limit:
+                self._connection.abort()
+            return
+        self._waiting = deque((data,))
+        try:
+            self._site.in_steps(self._sending())
+        except QueueFullError:
+            self._connection.close()
+
+    def _sending(self) -> Steps[None]:
+        waiting, coding = self._waiting, self._coding
+        while waiting and coding is not None:
+            coded = yield from coding.coding(waiting[0])
+            if self._http is None:
+                return
+            self._send_piece(coded)
+            self._unsent -= len(waiting.popleft())
+        self._waiting = None
+        if self._ending:
+            self.end_stream()
 
     def _send_piece(self, data: bytes) -> None:
         size = len(data)
@@ -248,6 +299,9 @@ class Response:
     def end_stream(self) -> None:
         """Finish a started stream."""
         if self._http is None or not self._streaming:
+            return
+        if self._waiting is not None:
+            self._ending = True
             return
         if self._coding is not None:
             self._send_piece(self._coding.end())

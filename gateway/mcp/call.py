@@ -104,6 +104,9 @@ class Writer(Protocol):
     def tell(self, call: Call, make: Pieces) -> None:
         """Send a large notification once it is written."""
 
+    def join(self, parts: list[bytes], send: Callable[[bytes], None]) -> None:
+        """Send what is large together as one array, once it is one."""
+
 
 @final
 class Call:

@@ -182,7 +182,8 @@ class Exchange:
 
     def impatient(self) -> None:
         """The result has taken its time: begin a stream at once."""
-        if self.state == OPEN:
+        # Of a batch that waits for nothing more it is there, and comes whole.
+        if self.state == OPEN and self.expected != 0:
             self._commit()
 
     def beat(self) -> None:
@@ -287,9 +288,16 @@ class Exchange:
             # It was streamed, or all of it was taken back.
             self.end()
             return
-        body = b"[%b]" % b",".join(self.parts)
-        self._finished()
-        self.responder.respond(200, body, headers=self.headers)
+        writer = self.conduct.writer
+        if writer is None or sum(map(len, self.parts)) <= WHOLE:
+            self._respond(b"[%b]" % b",".join(self.parts))
+            return
+        writer.join(self.parts, self._respond)
+
+    def _respond(self, body: bytes) -> None:
+        if self.state == OPEN:
+            self._finished()
+            self.responder.respond(200, body, headers=self.headers)
 
     def _send(self, payload: bytes) -> None:
         event_id = ""

@@ -25,8 +25,10 @@ from gateway.tool_calls import ToolCalls, audience_of, chosen
 from gateway.tool_catalogs import Catalog, Catalogs, PageTool
 from gateway.tool_definitions import Settings, Target, arguments_refusal, target_of
 from gateway.withdrawals import Withdrawal
+from session import longtexts
 from session.errors import TooManyPendingError
 from session.model import Delivery
+from session.steps import WHOLE
 
 if TYPE_CHECKING:
     from gateway.mcp.registry import Resumer
@@ -213,7 +215,10 @@ class PageTools:
         target = target_of(arguments)
         if isinstance(target, str):
             return text(target, is_error=True)
-        wrong = arguments_refusal(definition, arguments)
+        most = self._most()
+        # What is seen to be too long is not looked at for anything else.
+        is_long = longtexts.is_long(arguments, most, 1)
+        wrong = _too_long(most) if is_long else arguments_refusal(definition, arguments)
         if wrong:
             return text(wrong, is_error=True)
         page = chosen(tool, target, call.principal.subject)
@@ -267,9 +272,8 @@ class PageTools:
         if type(key) is not str or len(key) > _KEY:
             return f"{IDEMPOTENCY_KEY} is a text of at most {_KEY} characters."
         said = _encode(arguments).decode()
-        most = self.router.settings.question_bytes
-        if len(said) > most:
-            return f"The arguments are longer than {most} characters."
+        if len(said) > self._most():
+            return _too_long(self._most())
         session = call.session
         return Ask(
             tool.name,
@@ -287,6 +291,10 @@ class PageTools:
             tool=tool.name,
         )
 
+    def _most(self) -> int:
+        """Return how many characters arguments may have, which are written in one go."""
+        return min(self.router.settings.question_bytes, WHOLE)
+
     def cancel_soon(self, question: Question, call: Call, reason: str, by: str) -> None:
         """End a call for whose result nobody waits, or that no page can end."""
         withdrawal = Withdrawal(self.calls.cancel, call.principal, question.id, reason, by)
@@ -297,6 +305,10 @@ def register(pages: PageTools, registry: Registry) -> None:
     """Have callers of a registry offered the tools of pages."""
     registry.more_tools = pages
     registry.resume = pages.resume
+
+
+def _too_long(most: int) -> str:
+    return f"The arguments are longer than {most} characters."
 
 
 def _nobody(tool: PageTool, target: Target) -> str:

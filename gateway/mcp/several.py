@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.answers import is_too_large
 from gateway.errors import InvalidAskError
 from gateway.mcp.arguments import AskUser, PartArgument, choice_of
 
@@ -28,6 +29,10 @@ def form_of(arguments: AskUser) -> tuple[tuple[str, ...], dict[str, Any]]:
     ids = tuple(part.id or f"q{number}" for number, part in enumerate(arguments.questions, 1))
     if len(set(ids)) < len(ids):
         raise InvalidAskError("Two questions have the same id.")
+    schemas = [part.schema for part in arguments.questions]
+    if is_too_large([schema for schema in schemas if schema is not msgspec.UNSET]):
+        # The one that they are put into would be, and to make it takes time.
+        raise InvalidAskError("The schemas are together too large.")
     parts = zip(ids, arguments.questions, strict=True)
     return ids, {
         "type": "object",

@@ -6,7 +6,8 @@ large of what callers are told of questions.
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable
+from typing import Final, final
 
 from gateway.ids import Ids
 from gateway.large import in_steps
@@ -18,6 +19,9 @@ from gateway.mcp.results import Encoded, LargeAnswer
 from pool.workers import QueueFullError, Workers, to_worker
 from session import longtexts
 from session.steps import Steps
+
+# Whose calls a batch has is known, but not to the response that they share.
+_BATCHES: Final = "(batches)"
 
 
 @final
@@ -60,6 +64,16 @@ class Writing:
         except QueueFullError:
             return
 
+    def join(self, parts: list[bytes], send: Callable[[bytes], None]) -> None:
+        """Send JSON as one array, once it is one; where too much waits, that is now."""
+        pieces = [piece for part in parts for piece in (b",", part)]
+        pieces[0] = b"["
+        pieces.append(b"]")
+        try:
+            self._workers.start(_BATCHES, _join(pieces, send))
+        except QueueFullError:
+            send(b"".join(pieces))
+
     async def _tell(self, call: Call, make: Pieces) -> None:
         await to_worker()
         if not call.done:
@@ -71,6 +85,11 @@ class Writing:
             token = self._ids.new()
             reply = _reply(call, make(token), token.encode(), private=private)
             call.finish_written(await in_steps(reply))
+
+
+async def _join(pieces: list[bytes], send: Callable[[bytes], None]) -> None:
+    await to_worker()
+    send(await in_steps(longtexts.joining(pieces)))
 
 
 def _joined(making: Steps[list[bytes]]) -> Steps[bytes]:

@@ -61,6 +61,7 @@ def test_a_form_names_the_field_that_is_wrong(content: dict[str, Any] | None, wr
         {"$ref": "http://127.0.0.1:1/schema.json"},
         {"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}},
         {"type": "object", "description": "x" * 70_000},
+        {"type": "object", "description": "\n" * 40_000},
     ],
 )
 def test_a_schema_nobody_could_answer_is_refused_at_the_ask(schema: dict[str, Any]) -> None:

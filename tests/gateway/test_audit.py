@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.audit import KINDS, TEXTS, Audit, Settings
+from gateway.audit import KINDS, MOST_QUOTED, TEXTS, Audit, Settings
 from gateway.auth.refusals import Denial
 from gateway.offers import Ask, Notification
 from gateway.ownership import may_act_on
@@ -124,6 +125,38 @@ async def test_who_took_a_question_of_somebody_elses_back_is_recorded(
             "question": asked.question.id,
         }
     ]
+
+
+async def test_of_a_long_text_its_beginning_is_recorded_and_its_length(
+    autojump_clock: MockClock,
+) -> None:
+    recorded = Recorded(with_texts=True)
+    world = recorded.world
+    world.router.settings = dataclasses.replace(world.router.settings, answer_bytes=9 * MOST_QUOTED)
+    ann = await world.tab("tab-1", user="ann")
+    for more in (0, 1):
+        text = "a" * (MOST_QUOTED + more)
+        asked = await world.router.ask(AGENT, Ask(text), None)
+        await world.router.answer(ann, asked.question.id, answer=text)
+        entries = await recorded.told()
+        found = {entry["kind"]: entry for entry in entries}
+        for kind, name in (("asked", "text"), ("answered", "answer")):
+            assert found[kind][name] == text[:MOST_QUOTED]
+            assert found[kind].get(f"{name}_characters") == (len(text) if more else None)
+
+
+async def test_a_long_form_is_recorded_as_the_beginning_of_its_text(
+    autojump_clock: MockClock,
+) -> None:
+    recorded = Recorded(with_texts=True)
+    world = recorded.world
+    ann = await world.tab("tab-1", user="ann")
+    content = {"a": "b" * (MOST_QUOTED + 1)}
+    asked = await world.router.ask(AGENT, Ask("?", schema={"type": "object"}), None)
+    await world.router.answer(ann, asked.question.id, answer="b", content=content)
+    entry = (await recorded.told())[-1]
+    assert (entry["answer"], entry["content_left_out"]) == ("b", True)
+    assert "content" not in entry
 
 
 async def test_an_answer_that_comes_second_is_none(autojump_clock: MockClock) -> None:

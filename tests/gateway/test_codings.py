@@ -12,6 +12,8 @@ from gateway import codec
 from gateway.codings import Codings
 from gateway.metrics import Metrics
 from session.codec import CodingError, TooLongError
+from session.steps import PIECE, WHOLE, in_one_go
+from tests.portions import in_portions
 
 TEXT = b"a question " * 100
 
@@ -69,6 +71,40 @@ def test_each_piece_of_a_stream_can_be_read_when_it_is_there(coding: bytes) -> N
     assert read(stream.end()) == b""
     assert counted(metrics)[coding.decode(), "out", "coded"] == sent
     assert sent < counted(metrics)[coding.decode(), "out", "plain"] / 10
+
+
+@pytest.mark.parametrize("coding", codec.CODINGS)
+def test_a_large_piece_is_compressed_in_portions(coding: bytes) -> None:
+    metrics = Metrics()
+    stream = Codings(1, metrics).stream(coding, 1)
+    assert stream is not None
+    read = (
+        zlib.decompressobj(31).decompress
+        if coding == b"gzip"
+        else zstandard.ZstdDecompressor().decompressobj().decompress
+    )
+    large = TEXT * (3 * WHOLE // len(TEXT))
+    assert read(stream.piece(b"before")) == b"before"
+    portions, coded = in_portions(stream.coding(large))
+    assert portions >= len(large) // PIECE
+    assert read(coded) == large
+    assert read(stream.piece(b"behind")) == b"behind"
+    assert read(stream.end()) == b""
+    name = coding.decode()
+    assert counted(metrics)[name, "out", "plain"] == len(b"before" + large + b"behind")
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_large_piece_of_a_stream_that_is_no_more_is_left_as_it_is(steps: int) -> None:
+    metrics = Metrics()
+    stream = Codings(1, metrics).stream(b"gzip", 1)
+    assert stream is not None
+    work = stream.coding(bytes(steps * PIECE))
+    for _ in range(2):
+        next(work)
+    stream.close()
+    in_one_go(work)
+    assert counted(metrics) == {}
 
 
 def test_so_many_streams_are_compressed_at_a_time() -> None:

@@ -97,6 +97,20 @@ async def test_the_store_gets_what_comes_of_its_work_one_at_a_time() -> None:
         assert done == ["a"] * 3 + ["b"] * 3
 
 
+async def test_what_nobody_waits_for_is_done_one_after_the_other() -> None:
+    async with running() as large:
+        done: list[str] = []
+
+        def streamed(name: str) -> Steps[None]:
+            yield from steps(3, done, name)
+
+        for name in "ab":
+            large.beside(streamed(name))
+        assert not done
+        await large.drain()
+        assert done == ["a"] * 3 + ["b"] * 3
+
+
 async def test_the_store_gets_what_goes_wrong() -> None:
     def wrong() -> Steps[int]:
         yield

@@ -33,6 +33,7 @@ def test_an_ask_within_the_limits_is_taken(ask: Ask) -> None:
         (Ask("?", context="x" * 1_048_577), "characters"),
         (Ask("?", choices=(Choice("a"), Choice("a"))), "same"),
         (Ask("?", choices=tuple(Choice(str(n)) for n in range(101))), "100"),
+        (Ask("?", choices=(Choice("a" * 4_001),)), "4000 characters"),
         (Ask("?", choices=(Choice("a"),), schema={}), "both"),
         (Ask("?", schema={"type": "nonsense"}), "object"),
     ],

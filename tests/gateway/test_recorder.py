@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -264,6 +265,25 @@ async def test_the_log_has_a_line_for_each_and_others_have_their_turn_between(
     assert [entry["name"] for _, entry in lines] == list(range(300))
     assert turns >= 10
     assert recorder.statistics().written == 300
+
+
+async def test_others_have_their_turn_between_entries_that_quote_much(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    lines: list[tuple[str, Entry]] = []
+    trail = Trail()
+    recorder = made(trail, lines)
+    for number in range(9):
+        add(recorder, 1, f"tenant {number}", 256 * 1024)
+    await nursery.start(recorder.run)
+    await trio.sleep(FLUSH_SECONDS)
+    seen = [(0, 0)]
+    while len(trail.batches) < 9:
+        await trio.lowlevel.checkpoint()
+        seen.append((len(lines), len(trail.batches)))
+    # Who is first in a tick is a matter of chance: two may lie between two turns, not three.
+    for each in zip(*seen, strict=True):
+        assert max(after - before for before, after in pairwise(each)) <= 2
 
 
 async def test_a_process_that_cannot_write_at_its_end_says_how_much_is_lost(

@@ -40,6 +40,20 @@ def test_every_number_with_a_bound_below_is_refused_under_it() -> None:
             assert name.declaration.minimum >= 0, name.flag
 
 
+@pytest.mark.parametrize(
+    ("flag", "most"),
+    [
+        ("questions_question_bytes", 16 * 1024 * 1024),
+        ("questions_answer_bytes", 16 * 1024 * 1024),
+        ("http_body_bytes", 32 * 1024 * 1024),
+        ("frontends_message_bytes", 32 * 1024 * 1024),
+    ],
+)
+def test_nothing_may_be_longer_than_what_steps_are_measured_with(flag: str, most: int) -> None:
+    load({flag: str(most)}, {})
+    assert f"at most {most:,}" in refusal({flag: str(most + 1)})
+
+
 def test_no_two_settings_share_a_name() -> None:
     assert len({name.flag for name in names()}) == len(names())
     assert len({name.variable for name in names()}) == len(names())

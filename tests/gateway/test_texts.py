@@ -37,6 +37,9 @@ def test_each_is_a_line() -> None:
         ("1. x\n1. y", None),
         ('{"a": 1}', {"a": 1}),
         ("{no", None),
+        ("x" * 262_142 + "\n7", {"a": "x" * 262_142, "b": 7}),
+        # Too long to be looked at in one go.
+        ("x" * 262_143 + "\n7", None),
     ],
 )
 def test_what_a_text_says(answer: str, content: dict[str, Any] | None) -> None:

@@ -19,6 +19,7 @@ from gateway.tool_definitions import (
     target_of,
 )
 from session.model import Question
+from session.steps import WHOLE
 
 SAID: dict[str, Any] = {
     "name": "lookup",
@@ -46,6 +47,15 @@ def result(said: dict[str, Any], schema: dict[str, Any] | None = None) -> Any:
     found = json.loads(text)
     assert (wrong != "") == ("cannot be passed on" in text)
     return found
+
+
+def test_what_a_page_returns_is_no_longer_than_what_is_done_in_one_go() -> None:
+    """Nobody looks at it, then, whatever the settings allow."""
+    said: dict[str, Any] = {"structuredContent": {}}
+    assert result_of(called(), said, 16 * WHOLE, WHOLE)[1] == ""
+    text, wrong = result_of(called(STATE), said, 16 * WHOLE, WHOLE + 1)
+    assert wrong.endswith(f"it is longer than {WHOLE} bytes.")
+    assert json.loads(text)["isError"]
 
 
 def test_a_definition_has_its_whole_name_and_what_mcp_knows_and_nothing_else() -> None:

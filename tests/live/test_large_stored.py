@@ -45,7 +45,7 @@ SHAPES: Final[dict[str, Callable[[], str]]] = {
 
 @pytest.fixture(scope="module")
 def watched(redis_node: RedisNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A gateway on Redis whose settings allow texts of 16 MiB."""
+    """A gateway on Redis whose settings allow texts of 16 MiB, and which records them."""
     told = tmp_path_factory.mktemp("steps") / "longest"
     command = [
         *(sys.executable, "-m", "tests.live.stepwatch", str(told), *LEAVE_AT_ONCE),
@@ -54,6 +54,7 @@ def watched(redis_node: RedisNode, tmp_path_factory: pytest.TempPathFactory) -> 
         *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
         *("--connections-outbox-bytes", str(8 * MESSAGE), "--connections-send-seconds", "120"),
         *("--store", redis_node.url),
+        *("--audit-to", "both", "--audit-content", "text"),
     ]
     with started(command, Path(__file__).parents[2]) as gateway:
         yield Watched(gateway, told)

@@ -163,6 +163,11 @@ def test_what_is_too_long_to_be_written_in_one_go(value: Any, is_long: bool) -> 
     assert longtexts.is_long(value) is is_long
 
 
+@pytest.mark.parametrize(("most", "is_long"), [(10, True), (11, False)])
+def test_what_is_too_long_for_what_it_is_for(most: int, is_long: bool) -> None:
+    assert longtexts.is_long({"a": ["x" * 4, "y" * 3], "b": 0}, most, 1) is is_long
+
+
 @pytest.mark.parametrize("atom", ["prose ", '\\"\n', "\u2192", "\x01"])
 def test_no_more_than_a_piece_is_written_or_read_in_one_go(atom: str) -> None:
     texts = [atom * (4 * WHOLE // len(atom)), atom * (3 * WHOLE // len(atom))]

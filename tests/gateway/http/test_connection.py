@@ -11,7 +11,9 @@ from gateway.http.access import Settings as AccessSettings
 from gateway.http.connection import HttpConnection
 from gateway.http.head import Heads, Limits
 from gateway.http.messages import Request, Responder
-from gateway.http.response import Site
+from gateway.http.response import PieceCoding, Site
+from pool.workers import QueueFullError
+from session.steps import Steps, in_one_go
 from tests.wire import Clock, Wire
 
 HOST = b"Host: localhost:8080\r\n"
@@ -100,6 +102,11 @@ class Doubled:
     def piece(self, data: bytes) -> bytes:
         return data * 2
 
+    def coding(self, data: bytes) -> Steps[bytes]:
+        yield
+        yield
+        return data * 2
+
     def end(self) -> bytes:
         return b"."
 
@@ -112,9 +119,10 @@ def test_a_stream_is_compressed_piece_by_piece_where_that_is_allowed(most: int) 
     peer = Peer(compressed_streams=most)
     made: list[tuple[bytes | None, int, Doubled]] = []
 
-    def pack(accept: bytes | None, limit: int) -> Doubled:
-        made.append((accept, limit, Doubled()))
-        return made[-1][2]
+    def pack(accept: bytes | None, limit: int) -> PieceCoding:
+        coding = Doubled()
+        made.append((accept, limit, coding))
+        return coding
 
     peer.site.pack_stream = pack
     peer.send(GET.replace(b"\r\n\r\n", b"\r\nAccept-Encoding: x\r\n\r\n"))
@@ -134,6 +142,90 @@ def test_a_stream_is_compressed_piece_by_piece_where_that_is_allowed(most: int) 
     peer.http.connection_lost()
     assert [coding.closed for _, _, coding in made] == [1, 1][: len(made)]
     assert len(made) == (2 if most else 0)
+
+
+class Compressed(Peer):
+    """One that reads a stream that is compressed, and takes the steps of that."""
+
+    def __init__(self) -> None:
+        super().__init__(compressed_streams=1)
+        self.work: list[Steps[None]] = []
+        self.coding = Doubled()
+        self.site.pack_stream = lambda _accept, _most: self.coding
+        self.site.in_steps = self.work.append
+        self.send(GET)
+        (self.responder,) = self.responders
+        self.responder.start_stream(200, b"text/event-stream")
+        self.wire.taken()
+
+
+LARGE = b"a" * (16 * 1024 + 1)
+CODED = b"%x\r\n%b\r\n" % (2 * len(LARGE), LARGE * 2)
+
+
+def test_what_comes_behind_a_large_piece_is_sent_behind_it() -> None:
+    peer = Compressed()
+    for piece in (b"b", LARGE, b"c", b"d"):
+        peer.responder.send_piece(piece)
+    peer.responder.end_stream()
+    assert peer.wire.taken() == b"2\r\nbb\r\n"
+    assert peer.responder.is_open
+    (work,) = peer.work
+    next(work)
+    assert peer.wire.sent == b""
+    in_one_go(work)
+    assert peer.wire.sent == CODED + b"2\r\ncc\r\n2\r\ndd\r\n1\r\n.\r\n0\r\n\r\n"
+    assert peer.observed == [(200, 2 * len(b"bcd" + LARGE) + 1)]
+    assert peer.coding.closed == 1
+
+
+def test_a_stream_goes_on_after_a_large_piece() -> None:
+    peer = Compressed()
+    for piece in (LARGE, b"b"):
+        peer.responder.send_piece(piece)
+        for work in peer.work:
+            in_one_go(work)
+    assert peer.wire.sent == CODED + b"2\r\nbb\r\n"
+
+
+def test_a_large_piece_for_a_peer_that_left_is_not_sent() -> None:
+    peer = Compressed()
+    peer.responder.send_piece(LARGE)
+    peer.responder.send_piece(LARGE[:9])
+    (work,) = peer.work
+    next(work)
+    peer.wire.abort()
+    in_one_go(work)
+    assert peer.wire.sent == b""
+    unstarted = Compressed()
+    unstarted.responder.send_piece(LARGE)
+    unstarted.wire.abort()
+    in_one_go(unstarted.work[0])
+    assert unstarted.wire.sent == b""
+
+
+def test_where_too_much_is_compressed_the_connection_ends() -> None:
+    peer = Compressed()
+
+    def refuse(_work: Steps[None]) -> None:
+        raise QueueFullError("a", 1, whole=True)
+
+    peer.site.in_steps = refuse
+    peer.responder.send_piece(LARGE)
+    assert peer.wire.closing
+
+
+def test_no_more_waits_behind_a_large_piece_than_for_a_peer_that_does_not_read() -> None:
+    peer = Compressed()
+    for _ in range(2):
+        peer.responder.send_piece(LARGE)
+        peer.responder.send_piece(bytes(16 * peer.wire.outbox_limit))
+        assert peer.responder.is_open
+        in_one_go(peer.work.pop())
+    peer.responder.send_piece(LARGE)
+    peer.responder.send_piece(bytes(16 * peer.wire.outbox_limit))
+    peer.responder.send_piece(b"b")
+    assert peer.wire.aborted
 
 
 @pytest.mark.parametrize("step", [0, 1, 7])

@@ -384,6 +384,10 @@ def test_wrong_arguments_reach_no_page() -> None:
     assert "No page of user 'eve'" in text(shop.call(_target={"user": "eve"}))
     shop.port.router.settings = OfferSettings(question_bytes=300)
     assert "longer than 300" in text(shop.call(item="x" * 300))
+    # Its quotes make it that long.
+    assert "longer than 300" in text(shop.call(item="x" * 290))
+    # It is seen before they are looked at.
+    assert "longer than 300" in text(shop.call(item=["x" * 300]))
     assert page.asked == []
 
 

@@ -147,6 +147,7 @@ def test_references_inside_a_schema_stay_good(port: Port, screen: Screen) -> Non
         ([{"question": "?"}], {"choices": ["a"]}, "not beside them"),
         ([{"question": "?"}], {"schema": {"type": "object"}}, "not beside them"),
         ([{"question": "?", "schema": {"$ref": "http://elsewhere/"}}], {}, "another document"),
+        ([{"question": "?", "schema": {"enum": [0] * 40_000}}] * 2, {}, "together too large"),
     ],
 )
 def test_what_cannot_be_asked_together(
