@@ -16,8 +16,8 @@ from session import longtexts
 from session.steps import WHOLE, Steps
 
 #: From how many characters an answer is a large one: written in one go, each may become
-#: several bytes, and that twice.
-LARGE: Final = WHOLE // 4
+#: several bytes, and that twice, for each of those who wait for the same question.
+LARGE: Final = WHOLE // 16
 #: What the modern revisions call a result that is all there is.
 COMPLETE: Final = "complete"
 #: And one that asks the caller for something first.
