@@ -25,12 +25,12 @@ from gateway.mcp.results import (
 from gateway.offers import Settings
 from pool.workers import QueueFullError
 from session.model import Ballot, Outcome, Question, State
-from session.steps import PIECE, in_one_go
+from session.steps import PIECE, WHOLE, in_one_go
 from tests.gateway.mcp.recording import ANN, META, Port, Recorder, Screen, ask, request
 from tests.portions import in_portions
 
 # The start of it is also an escape and more than one byte.
-LONG = "\n\u2192" * LARGE
+LONG = "\n\u2192" * (WHOLE // 4)
 
 
 async def answered(port: Port) -> Recorder:
@@ -235,7 +235,7 @@ def test_a_short_answer_with_a_short_form_is_written_at_once() -> None:
     assert not isinstance(outcome_result(question, outcome), LargeAnswer)
 
 
-async def collected_three_times(port: Port) -> Recorder:
+async def collected_ten_times(port: Port) -> Recorder:
     """Collect an answer in a batch that is only together too long to be written in one go."""
     screen = port.attach(Screen())
     session = port.initialize("2025-03-26")
@@ -243,25 +243,25 @@ async def collected_three_times(port: Port) -> Recorder:
     assert port.answer(screen, "x" * LARGE) == "accepted"
     question_id = asked.reply["result"]["structuredContent"]["question_id"]
     collect = {"name": "collect_answer", "arguments": {"question_id": question_id}}
-    batch = [request("tools/call", collect, number) for number in (2, 3, 4)]
+    batch = [request("tools/call", collect, number) for number in range(2, 12)]
     return port.post(batch, mcp_session_id=session)
 
 
 async def test_a_large_batch_is_answered_when_its_replies_are_one() -> None:
     port = Port()
-    recorder = await collected_three_times(port)
+    recorder = await collected_ten_times(port)
     port.pass_time(60)
     assert not (recorder.complete or recorder.streaming)
     await write(port)
     replies = recorder.json
-    assert [each["id"] for each in replies] == [2, 3, 4]
+    assert [each["id"] for each in replies] == list(range(2, 12))
     assert {each["result"]["structuredContent"]["answer"] for each in replies} == {"x" * LARGE}
     assert port.is_idle()
 
 
 async def test_who_has_left_is_sent_no_large_batch() -> None:
     port = Port()
-    recorder = await collected_three_times(port)
+    recorder = await collected_ten_times(port)
     recorder.disconnect()
     await write(port)
     assert not recorder.body
@@ -277,6 +277,6 @@ async def test_a_large_batch_is_answered_at_once_where_too_many_wait() -> None:
     with pytest.raises(QueueFullError):
         while True:
             port.large.writing.submit("(batches)", other())
-    recorder = await collected_three_times(port)
-    assert [each["id"] for each in recorder.json] == [2, 3, 4]
+    recorder = await collected_ten_times(port)
+    assert [each["id"] for each in recorder.json] == list(range(2, 12))
     await write(port)
