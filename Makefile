@@ -102,7 +102,7 @@ install-compiler:
 WITH_PROGRAMS := tests/browser tests/interop tests/conformance
 STORES := tests/session tests/contract
 CLUSTERS := tests/cluster tests/test_proxy.py
-DEPLOYED := tests/haproxy tests/loadtest
+DEPLOYED := tests/haproxy tests/loadtest tests/test_house_rules.py tests/test_manifests.py
 COVERED := $(BIN)/python -m coverage run -m pytest
 WITH_COMPILED := TESTED_GATEWAY=build/compiled/bin/frontend-router $(BIN)/python -m pytest -q
 # Its output is told when it fails.
