@@ -43,12 +43,13 @@ from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import Workers
 from session.errors import StoreUnavailableError, TooManyPendingError
-from session.model import EVERYONE, Choice, Delivery, Question
+from session.model import EVERYONE, Choice, Delivery, Principal, Question
 
 #: What becomes of an ask.
 Putting = Coroutine[Any, Any, ToolResult | Encoded | Later]
 
 _UNKNOWN: Final = "There is no question {!r} of yours, or its answer is no longer kept."
+_ASK: Final = "ask"
 _LEFT: Final = "the caller no longer waits for it"
 
 
@@ -100,12 +101,13 @@ def register(  # noqa: PLR0913 - what tools work with
     registry.tasks.append(question_tasks)
     tools = _Tools(settings, router, workers, timers, quotas, question_tasks)
     registry.resume = tools.resume
+    registry.resume_scope = tools.resume_scope
     registry.tool(
         "ask_user",
         tools.ask_user,
         description="Ask a question to the user and receive their response",
         arguments=AskUser,
-        scope="ask",
+        scope=_ASK,
         input_schema=_ask_schema(router),
         title="Ask a person",
         annotations={"readOnlyHint": True, "openWorldHint": True},
@@ -117,7 +119,7 @@ def register(  # noqa: PLR0913 - what tools work with
         tools.collect_answer,
         description="Get the answer to a question that was asked earlier, by its question_id",
         arguments=CollectAnswer,
-        scope="ask",
+        scope=_ASK,
         title="Collect an answer",
         annotations={"readOnlyHint": True},
     )
@@ -126,7 +128,7 @@ def register(  # noqa: PLR0913 - what tools work with
         tools.cancel_question,
         description="Take a question back that nobody has answered yet",
         arguments=CancelQuestion,
-        scope="ask",
+        scope=_ASK,
         title="Cancel a question",
         annotations={"destructiveHint": True, "idempotentHint": True},
     )
@@ -225,6 +227,10 @@ class _Tools:
         wait.limit(self._timers, seconds)
         wait.begin(found.question)
         return LATER
+
+    async def resume_scope(self, _principal: Principal, _question_id: str) -> str:
+        """Return what it takes to go on waiting for a question."""
+        return _ASK
 
     async def resume(self, call: Call, question_id: str) -> ToolResult | Later:
         """Continue a stream that waited for a question."""
