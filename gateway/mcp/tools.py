@@ -202,10 +202,11 @@ class _Tools:
             for slots in pending:
                 slots.take_back()
         if asked.outcome is not None:
-            return outcome_result(asked.question, asked.outcome, await self._online(asked.question))
+            online = await self._online(asked.question)
+            return outcome_result(asked.question, asked.outcome, online, call.principal)
         if wait is None:
             if how == "task" and call.session is None and has_tasks(call):
-                return tasks.created(self._tasks.task_of(asked.question, None))
+                return tasks.created(self._tasks.task_of(asked.question, None, call.principal))
             return open_result(asked.question, await self._online(asked.question))
         wait.begin(asked.question)
         return LATER
@@ -220,7 +221,7 @@ class _Tools:
         if found is None:
             return text(_UNKNOWN.format(arguments.question_id), is_error=True)
         if found.outcome is not None:
-            return outcome_result(found.question, found.outcome)
+            return outcome_result(found.question, found.outcome, reader=call.principal)
         if wait is None:
             online = await self._online(found.question)
             return open_result(found.question, online, found.answers, found.history)
@@ -241,7 +242,7 @@ class _Tools:
         if found is None:
             return text(_UNKNOWN.format(question_id), is_error=True)
         if found.outcome is not None:
-            return outcome_result(found.question, found.outcome)
+            return outcome_result(found.question, found.outcome, reader=call.principal)
         wait.begin(found.question)
         return LATER
 
