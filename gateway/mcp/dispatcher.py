@@ -94,8 +94,15 @@ class Dispatcher:
         Raises:
             RpcError: the credential does not allow it.
         """
-        scope_of = self._registry.resume_scope
-        scope = "" if scope_of is None else await scope_of(principal, question_id)
+        if self._registry.resume_scope is not None:
+            self.check_scope(principal, await self._registry.resume_scope(principal, question_id))
+
+    def check_scope(self, principal: Principal, scope: str) -> None:
+        """Look whether somebody may go on with a call that takes a scope, if it takes one.
+
+        Raises:
+            RpcError: the credential does not allow it.
+        """
         if scope and scope not in principal.scopes:
             raise self._methods.denied(principal, scope)
 

@@ -116,6 +116,7 @@ class Methods:
         if tool is None:
             tool = await self._other_tool(call)
         call.label = tool.name
+        call.scope = tool.scope
         if tool.scope and tool.scope not in call.principal.scopes:
             raise self.denied(call.principal, tool.scope)
         arguments = params.get("arguments", _NO_ARGUMENTS)
@@ -147,6 +148,7 @@ class Methods:
             code = INVALID_PARAMS if call.session is None else jsonrpc.RESOURCE_NOT_FOUND
             raise RpcError(code, "Resource not found", {"uri": uri})
         resource, values = found
+        call.scope = resource.scope
         if resource.scope and resource.scope not in call.principal.scopes:
             raise self.denied(call.principal, resource.scope)
         return await resource.read(call, uri, values)

@@ -139,7 +139,14 @@ class Visits:
     ) -> None:
         """Continue a stream that broke: what it waited for is its reply."""
         stream_id = sse.stream_of(facts.last_event_id)
-        if self._partings.come_back(session.id, stream_id, responder):
+        parted = self._partings.call_of(session.id, stream_id)
+        if parted is not None:
+            try:
+                self._calls.check_scope(request.principal, parted.scope)
+            except RpcError as error:
+                refuse(responder, error, jsonrpc.id_bytes(parted.id))
+                return
+            self._partings.come_back(session.id, stream_id, responder)
             return
         waited_for = await self._waited_for(session, stream_id, request, responder)
         if waited_for is None or not responder.is_open:
