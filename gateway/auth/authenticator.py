@@ -140,7 +140,7 @@ class Authenticator:
         return principal
 
     def is_good(self, principal: Principal) -> bool:
-        """Whether the credential that somebody came with is good still.
+        """Whether the credential that somebody came with is good still, for who they were then.
 
         While keys cannot be read it is, however long that lasts, unless it has expired: to
         end what everybody has open because a store is away would be an outage for all, and
@@ -150,7 +150,7 @@ class Authenticator:
             return False
         if principal.credential.startswith("key:"):
             table = self._keys.value if self._keys is not None else None
-            return table is None or table.has(principal.credential)
+            return table is None or table.has(principal)
         return self._tokens.has(principal.credential)
 
     def confirm(self, principal: Principal) -> bool:

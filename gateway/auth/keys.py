@@ -165,9 +165,14 @@ class KeyTable:
         found = _KEY.fullmatch(text)
         return found is None or found[1] in self._good
 
-    def has(self, credential: str) -> bool:
-        """Whether the key that a `Principal` came with is among them still."""
-        return credential.removeprefix("key:") in self._good
+    def has(self, principal: Principal) -> bool:
+        """Whether the key that a `Principal` came with is among them, and stands for it still.
+
+        What was opened by a key that has other scopes now, or another owner or end, has rights
+        that nobody would be given any more.
+        """
+        found = self._good.get(principal.credential.removeprefix("key:"))
+        return found is not None and found[1] == principal
 
     def __len__(self) -> int:
         return len(self._good)

@@ -127,6 +127,7 @@ class Call:
         "principal",
         "question_id",
         "revision",
+        "scope",
         "session",
         "started",
         "stream_id",
@@ -160,6 +161,8 @@ class Call:
         self.key: Key | None = None
         #: What metrics call the thing that is called: a tool's name.
         self.label = ""
+        #: What its credential had to allow; empty where any does.
+        self.scope = ""
         #: The question whose outcome is this call's result, once it has one.
         self.question_id = ""
         self.done = False

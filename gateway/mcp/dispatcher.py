@@ -88,6 +88,24 @@ class Dispatcher:
         except QueueFullError:
             call.refuse(RpcError(jsonrpc.BUSY, OVERLOADED))
 
+    async def check_resume(self, principal: Principal, question_id: str) -> None:
+        """Look whether somebody may wait for a question again, as for the call that put it.
+
+        Raises:
+            RpcError: the credential does not allow it.
+        """
+        if self._registry.resume_scope is not None:
+            self.check_scope(principal, await self._registry.resume_scope(principal, question_id))
+
+    def check_scope(self, principal: Principal, scope: str) -> None:
+        """Look whether somebody may go on with a call that takes a scope, if it takes one.
+
+        Raises:
+            RpcError: the credential does not allow it.
+        """
+        if scope and scope not in principal.scopes:
+            raise self._methods.denied(principal, scope)
+
     async def resume(self, call: Call, session: McpSession, question_id: str) -> None:
         """Answer a call with the outcome of a question it waited for before."""
         if not self._ledger.enter(call, session):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.mcp.session_watches import SessionWatches
     from gateway.mcp.subscriptions import Subscriptions
     from session import Store
+    from session.model import Principal
 
 Method = Callable[[Call], Awaitable["Reply | Later"]]
 
@@ -77,6 +78,11 @@ class Methods:
             "logging/setLevel": self.set_level,
         }
 
+    def denied(self, principal: Principal, scope: str) -> RpcError:
+        """Return the error for a credential that does not allow something, and record it."""
+        self._registry.denied(principal, scope)
+        return forbidden(scope, self._resource)
+
     def declared(self, params: dict[str, Any]) -> Tool | None:
         """Return the tool that a call names, if it is declared.
 
@@ -110,8 +116,9 @@ class Methods:
         if tool is None:
             tool = await self._other_tool(call)
         call.label = tool.name
+        call.scope = tool.scope
         if tool.scope and tool.scope not in call.principal.scopes:
-            raise self._denied(call, tool.scope)
+            raise self.denied(call.principal, tool.scope)
         arguments = params.get("arguments", _NO_ARGUMENTS)
         if type(arguments) is not dict:
             raise RpcError(INVALID_PARAMS, "arguments must be an object.")
@@ -141,8 +148,9 @@ class Methods:
             code = INVALID_PARAMS if call.session is None else jsonrpc.RESOURCE_NOT_FOUND
             raise RpcError(code, "Resource not found", {"uri": uri})
         resource, values = found
+        call.scope = resource.scope
         if resource.scope and resource.scope not in call.principal.scopes:
-            raise self._denied(call, resource.scope)
+            raise self.denied(call.principal, resource.scope)
         return await resource.read(call, uri, values)
 
     async def get_prompt(self, call: Call) -> Reply | Later:
@@ -175,11 +183,6 @@ class Methods:
         session.log_level = level
         await self._store.save_session(session)
         return _EMPTY
-
-    def _denied(self, call: Call, scope: str) -> RpcError:
-        """Return the error for a credential that does not allow something, and record it."""
-        self._registry.denied(call.principal, scope)
-        return forbidden(scope, self._resource)
 
     def _lister(
         self, shelf: Shelf[Any], *same_capability: Shelf[Any]

@@ -21,20 +21,27 @@ from gateway.mcp.results import (
     ToolResult,
     text,
 )
+from gateway.ownership import is_own
 from session import longtexts
 from session.asides import summary
-from session.model import Approval, Ballot, Noted, Outcome, Question, State
+from session.model import NOBODY, Approval, Ballot, Noted, Outcome, Principal, Question, State
 
 _COLLECT: Final = 'Call collect_answer with question_id "{}" to get the answer.'
 
 
 def outcome_result(
-    question: Question, outcome: Outcome, online: int | UnsetType = UNSET
+    question: Question,
+    outcome: Outcome,
+    online: int | UnsetType = UNSET,
+    reader: Principal = NOBODY,
 ) -> ToolResult:
-    """Return how a settled question reads: the answer alone is the text, as callers expect."""
+    """Return how a settled question reads: the answer alone is the text, as callers expect.
+
+    ``reader`` is who is told; the receipt of an approval nobody is but whoever asked for it.
+    """
     state = outcome.state
     if question.approval is not None:
-        return _approval_result(question, question.approval, outcome, online)
+        return _approval_result(question, question.approval, outcome, online, reader)
     if state is State.ANSWERED:
         content = outcome.content
         structured = QuestionState(
@@ -70,7 +77,11 @@ def outcome_result(
 
 
 def _approval_result(
-    question: Question, approval: Approval, outcome: Outcome, online: int | UnsetType
+    question: Question,
+    approval: Approval,
+    outcome: Outcome,
+    online: int | UnsetType,
+    reader: Principal,
 ) -> ToolResult:
     """Return whether a tool may run; only that it may is no error."""
     state = outcome.state
@@ -89,14 +100,17 @@ def _approval_result(
     if question.quorum:
         _add_answers(structured, question, outcome.answers)
     if is_approved:
-        about |= {"receipt": outcome.receipt, "expires_at": outcome.at + approval.seconds}
+        about["expires_at"] = outcome.at + approval.seconds
         structured.answered_by = AnsweredBy(outcome.by, outcome.by_user)
         people = " and ".join(each.by_user or each.by for each in outcome.answers) or by
-        words = (
-            f"Approved by {people}. Before {tool} runs, call verify_approval with the same tool "
-            f"and arguments and this receipt; it is good once, for {approval.seconds:g} seconds: "
-            f"{outcome.receipt}"
-        )
+        words = f"Approved by {people}."
+        if is_own(reader, question):
+            about["receipt"] = outcome.receipt
+            words += (
+                f" Before {tool} runs, call verify_approval with the same tool and arguments and "
+                f"this receipt; it is good once, for {approval.seconds:g} seconds: "
+                f"{outcome.receipt}"
+            )
         return ToolResult((TextContent(words),), structured)
     words = _ending(question, outcome)
     if state is State.ANSWERED:

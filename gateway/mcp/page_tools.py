@@ -31,7 +31,7 @@ from session.model import Delivery
 from session.steps import WHOLE
 
 if TYPE_CHECKING:
-    from gateway.mcp.registry import Resumer
+    from gateway.mcp.registry import Resumer, ResumerScope
     from gateway.quotas.allowances import Allowances
     from gateway.router import Router
     from pool.connection import Callback
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pool.timers import Timers
     from pool.workers import Workers
     from session import Tools
-    from session.model import Question
+    from session.model import Principal, Question
 
 SCOPE: Final = "tools"
 #: What metrics call all of them: their names are anybody's.
@@ -114,6 +114,7 @@ class PageTools:
         self._quotas = quotas
         self._resource = resource
         self._resume_other: Resumer | None = registry.resume
+        self._other_scope: ResumerScope | None = registry.resume_scope
         #: How many calls wait here for each page, by tenant and frontend.
         self.under_way: dict[tuple[str, str], int] = {}
 
@@ -152,6 +153,15 @@ class PageTools:
 
         definition = tool.described.definition
         return Tool(name, handler, None, definition["inputSchema"], definition, SCOPE)
+
+    async def resume_scope(self, principal: Principal, question_id: str) -> str:
+        """Return what it takes to go on waiting for a page, or for a person."""
+        found = await self.router.store.find(principal.tenant, question_id)
+        # That it is gone is told to everybody who may have waited for it.
+        is_mine = SCOPE in principal.scopes if found is None else bool(found.question.tool)
+        if is_mine or self._other_scope is None:
+            return SCOPE
+        return await self._other_scope(principal, question_id)
 
     async def resume(self, call: Call, question_id: str) -> ToolResult | Encoded | Later:
         """Continue a stream that waited for a page, or for a person."""
@@ -305,6 +315,7 @@ def register(pages: PageTools, registry: Registry) -> None:
     """Have callers of a registry offered the tools of pages."""
     registry.more_tools = pages
     registry.resume = pages.resume
+    registry.resume_scope = pages.resume_scope
 
 
 def _too_long(most: int) -> str:

@@ -132,6 +132,11 @@ class Partings:
         closed.end_stream()
         return True
 
+    def call_of(self, session_id: str, stream_id: str) -> Call | None:
+        """Return the call of a stream, if its caller is away."""
+        parted = self._parted.get((session_id, stream_id))
+        return None if parted is None else parted.call
+
     def come_back(self, session_id: str, stream_id: str, responder: Responder) -> bool:
         """Go on with a stream, if it is one of these; first comes what was missed."""
         parted = self._parted.pop((session_id, stream_id), None)

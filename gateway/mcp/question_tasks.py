@@ -89,7 +89,7 @@ class QuestionTasks:
         """Return a question as a task."""
         question_id = _question_of(task_id)
         found = question_id and await self._router.collect(call.principal, question_id, None)
-        return self.task_of(found.question, found.outcome) if found else None
+        return self.task_of(found.question, found.outcome, call.principal) if found else None
 
     async def update(
         self, call: Call, task_id: str, _responses: Mapping[str, dict[str, Any]]
@@ -114,13 +114,13 @@ class QuestionTasks:
             return None
 
         def told(question: Question, outcome: Outcome) -> None:
-            changed(self.task_of(question, outcome))
+            changed(self.task_of(question, outcome, call.principal))
 
         watching = await watch_question(self._router, call.principal, question_id, told)
         return None if watching is None else watching.stop
 
-    def task_of(self, question: Question, outcome: Outcome | None) -> Task:
-        """Return a question as a task."""
+    def task_of(self, question: Question, outcome: Outcome | None, principal: Principal) -> Task:
+        """Return a question as a task of whoever asked it."""
         if outcome is None:
             now = self._router.clock()
             online = len(self._router.hub.matching(question.tenant, question.audience))
@@ -135,7 +135,7 @@ class QuestionTasks:
                 f"waiting for a person, {online} {'frontend' if online == 1 else 'frontends'} "
                 "online",
             )
-        status, result = tasks.COMPLETED, outcome_result(question, outcome)
+        status, result = tasks.COMPLETED, outcome_result(question, outcome, reader=principal)
         return Task(
             _PREFIX + question.id,
             tasks.CANCELLED if outcome.state is State.CANCELLED else status,

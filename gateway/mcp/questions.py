@@ -50,7 +50,8 @@ class QuestionWait:
         self._disarm()
         call = self._call
         if not call.done:
-            call.finish(outcome_result(question, outcome, self._online(question)))
+            online = self._online(question)
+            call.finish(outcome_result(question, outcome, online, call.principal))
 
     def put_off(self) -> None:
         """Have the caller go on elsewhere; see `gateway.router.Waiter`."""

@@ -36,6 +36,8 @@ ToolHandler = Callable[[Call, Any], Awaitable[ToolResult | Encoded | Later]]
 ResourceReader = Callable[[Call, str, dict[str, str]], Awaitable[ReadResult | Encoded | Later]]
 #: Continues a stream whose reply is the outcome of a question.
 Resumer = Callable[[Call, str], Awaitable[ToolResult | Encoded | Later]]
+#: Returns what a credential must allow for that, as for the call that put the question.
+ResumerScope = Callable[["Principal", str], Awaitable[str]]
 PromptMaker = Callable[[Call, dict[str, str]], Awaitable[PromptResult | Encoded | Later]]
 
 
@@ -237,6 +239,7 @@ class Registry:
         #: Whether an argument of anything can be completed.
         self.completes = False
         self.resume: Resumer | None = None
+        self.resume_scope: ResumerScope | None = None
         #: Told of who lacks the scope of what they call.
         self.denied: Callable[[Principal, str], None] = _nobody_is_told
         #: Whether any tool has an argument that a header repeats.

@@ -43,12 +43,13 @@ from pool.settings import setting
 from pool.timers import Timers
 from pool.workers import Workers
 from session.errors import StoreUnavailableError, TooManyPendingError
-from session.model import EVERYONE, Choice, Delivery, Question
+from session.model import EVERYONE, Choice, Delivery, Principal, Question
 
 #: What becomes of an ask.
 Putting = Coroutine[Any, Any, ToolResult | Encoded | Later]
 
 _UNKNOWN: Final = "There is no question {!r} of yours, or its answer is no longer kept."
+_ASK: Final = "ask"
 _LEFT: Final = "the caller no longer waits for it"
 
 
@@ -100,12 +101,13 @@ def register(  # noqa: PLR0913 - what tools work with
     registry.tasks.append(question_tasks)
     tools = _Tools(settings, router, workers, timers, quotas, question_tasks)
     registry.resume = tools.resume
+    registry.resume_scope = tools.resume_scope
     registry.tool(
         "ask_user",
         tools.ask_user,
         description="Ask a question to the user and receive their response",
         arguments=AskUser,
-        scope="ask",
+        scope=_ASK,
         input_schema=_ask_schema(router),
         title="Ask a person",
         annotations={"readOnlyHint": True, "openWorldHint": True},
@@ -117,7 +119,7 @@ def register(  # noqa: PLR0913 - what tools work with
         tools.collect_answer,
         description="Get the answer to a question that was asked earlier, by its question_id",
         arguments=CollectAnswer,
-        scope="ask",
+        scope=_ASK,
         title="Collect an answer",
         annotations={"readOnlyHint": True},
     )
@@ -126,7 +128,7 @@ def register(  # noqa: PLR0913 - what tools work with
         tools.cancel_question,
         description="Take a question back that nobody has answered yet",
         arguments=CancelQuestion,
-        scope="ask",
+        scope=_ASK,
         title="Cancel a question",
         annotations={"destructiveHint": True, "idempotentHint": True},
     )
@@ -200,10 +202,11 @@ class _Tools:
             for slots in pending:
                 slots.take_back()
         if asked.outcome is not None:
-            return outcome_result(asked.question, asked.outcome, await self._online(asked.question))
+            online = await self._online(asked.question)
+            return outcome_result(asked.question, asked.outcome, online, call.principal)
         if wait is None:
             if how == "task" and call.session is None and has_tasks(call):
-                return tasks.created(self._tasks.task_of(asked.question, None))
+                return tasks.created(self._tasks.task_of(asked.question, None, call.principal))
             return open_result(asked.question, await self._online(asked.question))
         wait.begin(asked.question)
         return LATER
@@ -218,13 +221,17 @@ class _Tools:
         if found is None:
             return text(_UNKNOWN.format(arguments.question_id), is_error=True)
         if found.outcome is not None:
-            return outcome_result(found.question, found.outcome)
+            return outcome_result(found.question, found.outcome, reader=call.principal)
         if wait is None:
             online = await self._online(found.question)
             return open_result(found.question, online, found.answers, found.history)
         wait.limit(self._timers, seconds)
         wait.begin(found.question)
         return LATER
+
+    async def resume_scope(self, _principal: Principal, _question_id: str) -> str:
+        """Return what it takes to go on waiting for a question."""
+        return _ASK
 
     async def resume(self, call: Call, question_id: str) -> ToolResult | Later:
         """Continue a stream that waited for a question."""
@@ -235,7 +242,7 @@ class _Tools:
         if found is None:
             return text(_UNKNOWN.format(question_id), is_error=True)
         if found.outcome is not None:
-            return outcome_result(found.question, found.outcome)
+            return outcome_result(found.question, found.outcome, reader=call.principal)
         wait.begin(found.question)
         return LATER
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.mcp.cancellations import Cancellations
     from gateway.mcp.dispatcher import Dispatcher
     from gateway.mcp.inquiries import Inquiries
+    from gateway.mcp.jsonrpc import RequestId
     from gateway.mcp.listeners import Listeners
     from gateway.mcp.partings import Partings
     from gateway.mcp.session_watches import SessionWatches
@@ -138,13 +139,17 @@ class Visits:
     ) -> None:
         """Continue a stream that broke: what it waited for is its reply."""
         stream_id = sse.stream_of(facts.last_event_id)
-        if self._partings.come_back(session.id, stream_id, responder):
+        parted = self._partings.call_of(session.id, stream_id)
+        if parted is not None:
+            try:
+                self._calls.check_scope(request.principal, parted.scope)
+            except RpcError as error:
+                refuse(responder, error, jsonrpc.id_bytes(parted.id))
+                return
+            self._partings.come_back(session.id, stream_id, responder)
             return
-        waited_for = await self._sessions.waited_for(session, stream_id)
-        if not responder.is_open:
-            return
-        if waited_for is None:
-            refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, NOT_RESUMABLE))
+        waited_for = await self._waited_for(session, stream_id, request, responder)
+        if waited_for is None or not responder.is_open:
             return
         question_id, request_id = waited_for
         revision = handshake.REVISIONS[session.revision]
@@ -153,6 +158,25 @@ class Visits:
         call = self._calls.begin(exchange, revision, request.principal, message)
         exchange.resume(stream_id)
         await self._calls.resume(call, session, question_id)
+
+    async def _waited_for(
+        self, session: McpSession, stream_id: str, request: Request, responder: Responder
+    ) -> tuple[str, RequestId] | None:
+        """Return the question and the request of a stream, or refuse to go on with it.
+
+        Before it begins: what is refused on it has no status of its own.
+        """
+        waited_for = await self._sessions.waited_for(session, stream_id)
+        if waited_for is None:
+            refuse(responder, RpcError(jsonrpc.INVALID_REQUEST, NOT_RESUMABLE))
+            return None
+        question_id, request_id = waited_for
+        try:
+            await self._calls.check_resume(request.principal, question_id)
+        except RpcError as error:
+            refuse(responder, error, jsonrpc.id_bytes(request_id))
+            return None
+        return waited_for
 
     async def end(self, facts: Facts, request: Request, responder: Responder) -> None:
         """End a session: its caller gives up what it still waits for."""

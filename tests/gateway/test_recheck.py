@@ -124,6 +124,32 @@ async def test_what_a_revoked_key_opened_ends_as_soon_as_the_keys_are_read(tmp_p
         nursery.cancel_scope.cancel()
 
 
+async def test_what_a_key_opened_ends_as_soon_as_it_stands_for_something_else(
+    tmp_path: Path,
+) -> None:
+    async with judging(tmp_path) as judge, trio.open_nursery() as nursery:
+        write_keys(judge.keys, "a", scopes=("ask", "admin"))
+        await judge.reread()
+        opened = Ending(await judge.auth.verify(header(key("a"))))
+        told: list[Principal] = []
+        held = [opened]
+        recheck = Recheck(judge.auth, lambda: list(held), 3600.0, told.append)
+        await nursery.start(recheck.run)
+        write_keys(judge.keys, "a", scopes=("ask",))
+        await judge.reread()
+        with trio.fail_after(30):
+            await opened.ended.wait()
+        assert told == [opened.principal]
+        # What is opened with it now stays, and so it does when others change.
+        now = Ending(await judge.auth.verify(header(key("a"))))
+        held[:] = [now]
+        write_keys(judge.keys, "a", "b", scopes=("ask",))
+        await judge.reread()
+        await trio.testing.wait_all_tasks_blocked()
+        assert now.ends == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_change_while_it_looks_is_looked_at_again() -> None:
     judge: Any = Judging()
     held = [Ending(BOB) for _ in range(500)]

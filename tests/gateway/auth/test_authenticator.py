@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from gateway.auth import authenticator
 from gateway.auth.authenticator import Authenticator
+from gateway.auth.keys import KeyRecord, digest_of, record_bytes
 from gateway.auth.settings import Settings
 from gateway.errors import CredentialError, CredentialsUnavailableError, UnusableError
 from session.errors import StoreUnavailableError
@@ -115,6 +117,26 @@ async def test_a_change_of_keys_makes_everybody_be_judged_anew(tmp_path: Path) -
         assert (await judge.auth.verify(header(key("b")))).subject == "b"
 
 
+@pytest.mark.parametrize(
+    "change", [{"scopes": ("answer",)}, {"tenant": "other"}, {"expires_at": NOW + 1000}]
+)
+async def test_a_key_that_is_changed_is_good_no_more_for_what_it_stood_for(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    async with judging(tmp_path) as judge:
+        before = await judge.auth.verify(GOOD)
+        write_keys(judge.keys, "a", **change)
+        # Until it is read, nobody knows.
+        assert judge.auth.is_good(before)
+        await judge.reread()
+        assert not judge.auth.is_good(before)
+        assert not judge.auth.confirm(before)
+        now = await judge.auth.verify(GOOD)
+        assert now != before
+        assert judge.auth.is_good(now)
+        assert judge.auth.confirm(now)
+
+
 async def test_tokens_end_with_the_key_that_signed_them(tmp_path: Path) -> None:
     async with judging(tmp_path) as judge:
         principal = await judge.auth.verify(header(token()))
@@ -144,6 +166,8 @@ class Counting:
         self.reads = 0
         self.read_at: list[float] = []
         self.is_away = False
+        self.version = "1"
+        self.kept: tuple[bytes, ...] = ()
         self.goes_on = trio.Event()
         self.goes_on.set()
 
@@ -153,7 +177,7 @@ class Counting:
         await self.goes_on.wait()
         if self.is_away:
             raise StoreUnavailableError("Redis cannot be reached.")
-        return "1", None if known == "1" else ()
+        return self.version, None if known == self.version else self.kept
 
 
 class Shared:
@@ -177,6 +201,18 @@ class Shared:
         except CredentialError:
             return "wrong"
         return "good"
+
+
+async def test_a_key_in_the_store_that_is_changed_is_another_one_as_well() -> None:
+    it = Shared()
+    record = KeyRecord("a" * 16, digest_of(SECRET), "acme", "a", ("ask", "admin"), 1.0)
+    it.store.kept = (record_bytes(record), record_bytes(replace(record, id="b" * 16)))
+    await it.auth._refresh(at_once=True)
+    people = [await it.auth.verify(header(key(letter))) for letter in "ab"]
+    it.store.version = "2"
+    it.store.kept = (record_bytes(replace(record, scopes=("ask",))), it.store.kept[1])
+    await it.auth._refresh(at_once=True)
+    assert [it.auth.is_good(each) for each in people] == [False, True]
 
 
 async def test_strangers_have_keys_read_once_a_second_at_most() -> None:

@@ -54,7 +54,7 @@ def test_a_good_key_says_whose_it_is() -> None:
     table = KeyTable([record(groups=("doctors",), expires_at=NOW + 1)])
     found = table.find(GOOD, NOW)
     assert found == Principal("acme", "ci", ("doctors",), frozenset({"ask"}), f"key:{ID}", NOW + 1)
-    assert table.has(found.credential)
+    assert table.has(found)
     assert len(table) == 1
 
 
@@ -99,11 +99,35 @@ def test_a_key_of_nobody_is_compared_with_what_matches_nothing() -> None:
 
 
 def test_a_revoked_key_is_none() -> None:
+    found = KeyTable([record()]).find(GOOD, NOW)
     table = KeyTable([record(revoked_at=NOW)])
     refused(GOOD, table)
-    assert not table.has(f"key:{ID}")
+    assert not table.has(found)
     assert not table.knows(GOOD)
     assert len(table) == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"scopes": ("ask",)},
+        {"scopes": ("ask", "admin", "list")},
+        {"tenant": "other"},
+        {"subject": "bob"},
+        {"groups": ("doctors",)},
+        {"expires_at": NOW + 1},
+    ],
+)
+def test_a_key_that_stands_for_something_else_is_not_there_for_what_it_was(
+    more: dict[str, Any],
+) -> None:
+    before = {"scopes": ("ask", "admin"), "groups": ("doctors", "nurses"), "expires_at": NOW + 9}
+    found = KeyTable([record(**before)]).find(GOOD, NOW)
+    table = KeyTable([record(**before | more)])
+    assert not table.has(found)
+    assert table.has(table.find(GOOD, NOW))
+    # In another order they are the same scopes.
+    assert KeyTable([record(**before | {"scopes": ("admin", "ask")})]).has(found)
 
 
 def test_a_key_ends_at_its_end() -> None:

@@ -13,7 +13,7 @@ import pytest
 import structlog
 import trio
 
-from gateway.auth.keys import KeyRecord, KeyTable, digest_of, file_bytes, record_bytes
+from gateway.auth.keys import KeyRecord, KeyTable, digest_of, file_bytes, record_bytes, text_of
 from gateway.auth.settings import Settings
 from gateway.auth.sources import Source, SourceError, key_source, token_sources
 from haproxy.redis_node import free_port
@@ -35,6 +35,10 @@ def records(*ids: str) -> list[KeyRecord]:
     return [KeyRecord(each * 16, digest_of("s" * 43), "acme", "ci", ("ask",), 1.0) for each in ids]
 
 
+def _key(letter: str) -> str:
+    return text_of(letter * 16, "s" * 43)
+
+
 def write(path: Path, data: bytes) -> None:
     """Replace a file as a whole, as those who change it should."""
     fresh = path.with_name("fresh")
@@ -52,7 +56,7 @@ class Kept:
     def ids(self) -> str:
         table = self.source.value
         assert table is not None
-        return "".join(each for each in "abcdef" if table.has(f"key:{each * 16}"))
+        return "".join(each for each in "abcdef" if table.knows(_key(each)))
 
 
 @pytest.fixture
@@ -265,7 +269,7 @@ async def test_keys_in_a_store_that_is_away_or_broken_are_kept_for_a_while() -> 
     assert not await source.refresh(10.0)
     assert "cannot be read" in source.problem
     assert source.value is not None
-    assert source.value.has(f"key:{'a' * 16}")
+    assert source.value.knows(_key("a"))
     assert not source.is_usable(30.1)
     # What could not be used does not count as read.
     store.kept = [record_bytes(each) for each in records("b")]

@@ -207,6 +207,47 @@ def test_an_approval_is_collected_later_with_the_same_receipt(port: Port, screen
     assert structured(verify(port, receipt))["status"] == "used"
 
 
+@pytest.mark.parametrize("how", ["at once", "later", "resumed"])
+def test_an_admin_hears_who_approved_and_gets_no_receipt(
+    port: Port, screen: Screen, how: str
+) -> None:
+    opened = request(port, wait="return", receipt_seconds=60)
+    question_id = structured(opened)["question_id"]
+    port.principal = Principal("acme", "boss", scopes=SCOPES)
+    collect = {
+        "name": "collect_answer",
+        "arguments": {"question_id": question_id, "wait_seconds": 0 if how == "at once" else 100},
+    }
+    if how == "at once":
+        assert port.answer(screen, "approve") == "accepted"
+    session = port.initialize()
+    told = port.in_session(session, "tools/call", collect)
+    if how == "resumed":
+        port.pass_time(0.2)
+        told.disconnect()
+        event_id = told.events[0]["id"]
+    if how != "at once":
+        assert port.answer(screen, "approve") == "accepted"
+    if how == "resumed":
+        told = port.listen(session, last_event_id=event_id)
+    assert not is_error(told)
+    assert words(told) == "Approved by ann."
+    approval = structured(told)["approval"]
+    assert approval.pop("arguments_sha256")
+    ends_at = structured(told)["history"][-1]["at"] + 60
+    assert approval == {"approved": True, "tool": "db.drop", "expires_at": ends_at}
+    assert structured(told)["answered_by"] == {"frontend_id": "web-1", "user": "ann"}
+    read = port.modern("resources/read", {"uri": f"question://{question_id}"})
+    assert read.status == 200
+    port.principal = ANN
+    receipt = structured(call(port, "collect_answer", question_id=question_id))["approval"][
+        "receipt"
+    ]
+    assert receipt.encode() not in told.body
+    assert receipt.encode() not in read.body
+    assert structured(verify(port, receipt))["status"] == "good"
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from gateway.mcp.outcomes import open_result, outcome_result
 from gateway.mcp.results import ToolResult
-from session.model import Approval, Ballot, Choice, Noted, Outcome, Question, State
+from session.model import (
+    NOBODY,
+    SCOPES,
+    Approval,
+    Ballot,
+    Choice,
+    Noted,
+    Outcome,
+    Principal,
+    Question,
+    State,
+)
 
 QUESTION = Question("q", "t", "s", "Which?", 100.0, 130.0)
 
@@ -149,8 +160,17 @@ def test_everybody_who_approved_is_named() -> None:
     asked = replace(QUESTION, quorum=2, approval=Approval("db.drop", "{}", "d", 60.0))
     answers = (Ballot(101.0, "tab-1", "ann", "approve"), Ballot(102.0, "tab-2", "", "approve"))
     outcome = Outcome(State.ANSWERED, 102.0, "approve", by="tab-2", receipt="r", answers=answers)
-    words = _shown(outcome_result(asked, outcome, 2))["content"][0]["text"]
-    assert words.startswith("Approved by ann and tab-2. ")
+    for reader, tail in (
+        (Principal("t", "s"), " Before db.drop runs, call verify_approval "),
+        (Principal("t", "boss", scopes=SCOPES), ""),
+        (Principal("other", "s"), ""),
+        (NOBODY, ""),
+    ):
+        shown = _shown(outcome_result(asked, outcome, 2, reader))
+        words = shown["content"][0]["text"]
+        assert words.startswith("Approved by ann and tab-2." + tail)
+        assert words.endswith(": r" if tail else "tab-2.")
+        assert shown["structuredContent"]["approval"].get("receipt") == ("r" if tail else None)
 
 
 @pytest.mark.parametrize("answer", ["approve", "reject"])

@@ -453,6 +453,39 @@ def test_a_stream_that_broke_is_resumed_by_the_outcome_of_its_call() -> None:
     assert resumed.reply["result"]["content"][0]["text"] == "blue"
 
 
+def test_who_may_not_call_tools_resumes_no_stream_of_one() -> None:
+    shop = Shop()
+    page = shop.page()
+    port = shop.port
+    session = port.initialize()
+    calls = [{"name": NAME, "arguments": {}}, {"name": "ask_user", "arguments": {"question": "?"}}]
+    broken = [port.in_session(session, "tools/call", call) for call in calls]
+    port.pass_time(0.2)
+    events = [each.events[0]["id"] for each in broken]
+    for each in broken:
+        each.disconnect()
+    shop.finish(page, at=0, content=[{"type": "text", "text": "seen"}])
+    port.answer(page, "blue")
+    denied: list[str] = []
+    port.registry.denied = lambda _principal, scope: denied.append(scope)
+    answers = ["seen", "blue"]
+    for which, lacks in enumerate(("tools", "ask")):
+        port.principal = replace(ANN, scopes=SCOPES - {lacks})
+        refused = port.listen(session, last_event_id=events[which])
+        called = port.in_session(session, "tools/call", calls[which])
+        assert (refused.status, refused.json) == (403, called.json)
+        assert refused.headers == called.headers
+        # The other scope does for the other stream.
+        assert text(port.listen(session, last_event_id=events[1 - which])) == answers[1 - which]
+    assert denied == ["tools", "tools", "ask", "ask"]
+    # What is not kept any more nobody is told, whichever it was.
+    session = port.initialize()
+    _now(port.store.save_stream(session, "late", ("f" * 32, 1), 64))
+    for scope in ("tools", "ask"):
+        port.principal = replace(ANN, scopes=frozenset((scope,)))
+        assert "no longer kept" in text(port.listen(session, last_event_id="late-0"))
+
+
 def test_a_person_who_answers_for_a_page_declines_for_it() -> None:
     shop = Shop()
     page = shop.page()

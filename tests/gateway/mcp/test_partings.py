@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.mcp import partings
 from gateway.mcp.call import LATER, Call, Later, Progress
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import text
-from tests.gateway.mcp.recording import META, Port, Recorder
+from session.model import SCOPES
+from tests.gateway.mcp.recording import ANN, META, Port, Recorder
 
 
 class _Bench:
@@ -23,8 +25,13 @@ class _Bench:
         self.parted.append(call.part())
         return LATER
 
+    async def read(self, call: Call, _uri: str, _values: dict[str, str]) -> Later:
+        return await self.take(call, {})
+
     def declare(self, registry: Registry) -> None:
         registry.tool("take", self.take, description="d")
+        registry.tool("warn", self.take, description="d", scope="notify")
+        registry.resource("x://news", "news", self.read, scope="list")
 
 
 @pytest.fixture
@@ -106,6 +113,31 @@ def test_another_session_gets_nothing(port: Port, bench: _Bench) -> None:
     port.pass_time(2)
     assert stolen.json["error"]["code"] == -32600
     assert _away(port) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "scope"),
+    [("tools/call", {"name": "warn"}, "notify"), ("resources/read", {"uri": "x://news"}, "list")],
+)
+def test_who_comes_back_needs_the_scope_of_the_call(
+    port: Port, bench: _Bench, method: str, params: dict[str, str], scope: str
+) -> None:
+    denied: list[str] = []
+    port.registry.denied = lambda _principal, lacks: denied.append(lacks)
+    session = port.initialize()
+    first = port.in_session(session, method, params, request_id="mine")
+    assert bench.parted == [True]
+    bench.calls[0].finish(text("done"))
+    port.principal = replace(ANN, scopes=SCOPES - {scope})
+    refused = port.listen(session, last_event_id=first.events[0]["id"])
+    called = port.in_session(session, method, params, request_id="mine")
+    assert (refused.status, refused.json) == (403, called.json)
+    assert refused.headers == called.headers
+    assert denied == [scope, scope]
+    # It is kept for who may have it.
+    port.principal = ANN
+    again = port.listen(session, last_event_id=first.events[0]["id"])
+    assert again.reply["result"]["content"][0]["text"] == "done"
 
 
 def test_who_does_not_come_back_is_not_waited_for_forever(port: Port, bench: _Bench) -> None:

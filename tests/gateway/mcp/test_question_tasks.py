@@ -60,6 +60,20 @@ def test_an_ask_becomes_a_task_and_the_answer_its_result(port: Port, screen: Scr
     assert "inputRequests" not in done
 
 
+def test_an_approval_as_a_task_has_its_receipt(port: Port, screen: Screen) -> None:
+    arguments = {"tool": "db.drop", "arguments": {}, "reason": "Old.", "wait": "task"}
+    params = {"_meta": CAPABLE, "name": "request_approval", "arguments": arguments}
+    task_id = port.modern("tools/call", params).json["result"]["taskId"]
+    wants = {"_meta": CAPABLE, "notifications": {"taskIds": [task_id]}}
+    stream = port.modern("subscriptions/listen", wants)
+    port.pass_time(0.2)
+    port.answer(screen, "approve")
+    approval = _get(port, task_id)["result"]["structuredContent"]["approval"]
+    assert approval["receipt"]
+    told = stream.messages[-1]["params"]
+    assert told["result"]["structuredContent"]["approval"] == approval
+
+
 def test_a_person_who_declines_is_an_error_of_the_tool(port: Port, screen: Screen) -> None:
     task = _ask(port)
     port.reject(screen, "not mine")

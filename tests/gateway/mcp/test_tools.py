@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.offers import Settings
 from session import MemorySettings
@@ -359,6 +360,41 @@ def test_a_stream_of_an_admin_is_not_resumed_by_who_is_none_any_more(
     resumed = port.listen(session, last_event_id=broken.events[0]["id"])
     assert _text(resumed) == _text(_call(port, "collect_answer", question_id=question_id))
     assert _is_error(resumed)
+
+
+@pytest.mark.parametrize("scopes", [{"admin"}, SCOPES - {"ask"}])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_who_may_not_ask_resumes_no_stream_that_waits_for_an_answer(
+    port: Port, screen: Screen, scopes: set[str], is_own: bool
+) -> None:
+    """Though the session is theirs: its id and the stream's are no credential."""
+    question_id = _asked(port, screen)
+    if is_own:
+        port.principal = ANN
+    session = port.initialize()
+    call = {
+        "name": "collect_answer",
+        "arguments": {"question_id": question_id, "wait_seconds": 100},
+    }
+    broken = port.in_session(session, "tools/call", call, request_id="mine")
+    port.pass_time(0.2)
+    broken.disconnect()
+    event_id = broken.events[0]["id"]
+    may = port.principal
+    port.principal = replace(may, scopes=frozenset(scopes))
+    denied: list[str] = []
+    port.registry.denied = lambda _principal, scope: denied.append(scope)
+    refused = [port.listen(session, last_event_id=event_id)]
+    assert port.answer(screen, "the launch code") == "accepted"
+    refused.append(port.listen(session, last_event_id=event_id))
+    called = port.in_session(session, "tools/call", call, request_id="mine")
+    assert called.status == 403
+    for each in refused:
+        assert (each.status, each.headers, each.body) == (403, called.headers, called.body)
+    assert denied == ["ask"] * 3
+    port.principal = may
+    assert _text(port.listen(session, last_event_id=event_id)) == "the launch code"
+    assert port.is_idle()
 
 
 def test_a_question_can_be_taken_back_until_it_is_answered(port: Port, screen: Screen) -> None:
