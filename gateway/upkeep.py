@@ -7,7 +7,7 @@ looks, and has the router act.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -22,6 +22,7 @@ from session.model import Audience, Noted, Outcome, Question, State
 
 if TYPE_CHECKING:
     from gateway.router import Router
+    from gateway.waiters import Waiter
     from gateway.web_tools import WebTools
     from session import Listed, Settlement
 
@@ -197,12 +198,19 @@ class Upkeep:
             if self.tools is not None:
                 self.tools.offers.forgotten()
 
+    def waiting(self) -> Iterator[Waiter]:
+        """Return all who wait here themselves, and not those who only watch."""
+        for offer in list(self._router.offers.values()):
+            for waiter in offer.waiters:
+                if waiter.waits:
+                    yield waiter
+
     # -- going away
 
     async def wait_until_nobody_waits(self) -> None:
-        """Return when every waiter has heard its outcome."""
+        """Return when all who wait have heard their outcomes; streams may last for ever."""
         # Once in a process: an event would cost every question something.
-        while any(offer.waiters for offer in self._router.offers.values()):  # noqa: ASYNC110 - no hurry
+        while any(True for _ in self.waiting()):  # noqa: ASYNC110 - no hurry
             await trio.sleep(_SWEEP_SECONDS)
 
     async def tell_waiters_to_come_back(self) -> None:
@@ -217,18 +225,14 @@ class Upkeep:
                 waiters, offer.waiters = offer.waiters, []
                 for waiter in waiters:
                     waiter.put_off()
-            else:
+            elif any(waiter.waits for waiter in offer.waiters):
                 ended = Outcome(State.CANCELLED, router.clock(), by="gateway", reason=_GOING)
                 await router.settle(offer.question, ended, None)
 
     # -- inside
 
     def _waiting_sessions(self) -> set[str]:
-        return {
-            offer.question.session_id
-            for offer in self._router.offers.values()
-            if offer.waiters and offer.question.session_id
-        }
+        return {waiter.session_id for waiter in self.waiting() if waiter.session_id}
 
     async def _sweep(self, now: float) -> list[Settlement]:
         try:

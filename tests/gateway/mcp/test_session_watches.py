@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.access import Access
 from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ReadResult
 from gateway.mcp.watching import WATCHED, Watching
+from gateway.recheck import Recheck
+from gateway.upkeep import Upkeep
 from pool.promises import Promise
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers, to_worker
@@ -101,6 +105,38 @@ def unsubscribe(port: Port, session: str, uri: str) -> Any:
 def told(stream: Recorder) -> list[str]:
     """Return what was said to have changed."""
     return [each["params"]["uri"] for each in stream.messages if each["method"] == UPDATED]
+
+
+async def test_a_watch_of_an_ended_credential_is_no_news_of_its_own() -> None:
+    """What is told on a stream ends with that: it is not found to have ended, over and over."""
+    port = Port()
+    admins = [Principal("acme", "root", scopes=SCOPES, credential=f"key:{n}") for n in range(2)]
+    port.principal = admins[0]
+    session = port.initialize()
+    port.in_session(session, "tools/call", ask(wait="return"))
+    (question_id,) = port.store._records
+    subscribe(port, session, f"question://{question_id}")
+    first = port.listen(session)
+    port.principal = admins[1]
+    second = port.listen(session)
+    gateway: Any = SimpleNamespace(
+        frontends=SimpleNamespace(sockets=lambda: ()),
+        mcp=port.endpoint,
+        router=port.router,
+        upkeep=Upkeep(port.router, port.workers),
+    )
+    access: Any = SimpleNamespace(_gateway=gateway)
+    auth: Any = SimpleNamespace(is_good=lambda principal: principal.credential != "key:0")
+    ended: list[Principal] = []
+    recheck = Recheck(auth, lambda: Access._held(access), 5, ended.append)
+    for _ in range(3):
+        await recheck._look_at(list(Access._held(access)))
+    assert (first.complete, second.complete) == (True, False)
+    assert (ended, recheck.cut_off) == ([admins[0]], 1)
+    # It goes on being watched, for the other stream.
+    screen = port.attach(Screen())
+    assert port.answer(screen, "red") == "accepted"
+    assert told(second) == [f"question://{question_id}"]
 
 
 # -- one instance
