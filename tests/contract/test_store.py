@@ -632,17 +632,21 @@ async def test_an_idle_session_ends_unless_it_waits_for_people(
 ) -> None:
     store = await open_store(session_idle_seconds=6)
     idle, used, waiting = session("idle"), session("used"), session("waiting")
-    for each in (idle, used, waiting):
+    # It waits for what another one has asked.
+    collecting = session("collecting")
+    for each in (idle, used, waiting, collecting):
         await store.save_session(each)
     await store.admit(question(time, seconds=1000, session_id=waiting.id))
     await time.later(4)
     assert await store.find_session(used.id) is not None
-    store.touch_sessions({waiting.id})
+    store.touch_sessions({waiting.id, collecting.id, "nobody"})
     await time.later(4)
     await store.sweep(time(), 10)
     assert await store.find_session(idle.id) is None
     assert await store.find_session(used.id) is not None
     assert await store.find_session(waiting.id) is not None
+    assert await store.find_session(collecting.id) is not None
+    assert await store.find_session("nobody") is None
 
 
 async def test_presence_is_per_connection_and_tenant(open_store: OpenStore, time: Time) -> None:
