@@ -34,6 +34,9 @@ _MANY_EXPIRED: Final = 25
 _LOOKED_AT_PER_STEP: Final = 100
 _TOLD_PER_STEP: Final = 200
 _TOUCH_SECONDS: Final = 60.0
+# Sessions that may be idle for less than minutes are touched as often as this, at least.
+_TOUCHES_PER_LIFE: Final = 4
+_SAY_AGAIN_SECONDS: Final = 60.0
 _SAID_PER_SWEEP: Final = 500
 _GOING: Final = "The gateway is shutting down; ask again in a moment."
 
@@ -45,11 +48,14 @@ class Upkeep:
     Args:
         router: acts on what is found.
         workers: run what has to read the store.
+        idle_seconds: how long a session lives that neither asks nor waits for anything.
     """
 
-    def __init__(self, router: Router, workers: Workers) -> None:
+    def __init__(self, router: Router, workers: Workers, idle_seconds: float = 3600.0) -> None:
         self._router = router
         self._workers = workers
+        self._touched_at = self._said_at = router.clock()
+        self._touch_seconds = min(_TOUCH_SECONDS, idle_seconds / _TOUCHES_PER_LIFE)
         # Set when something was heard for which there was no worker: everything is
         # looked at again then.
         self._overheard = False
@@ -72,14 +78,9 @@ class Upkeep:
         """End what is overdue and move on what is unseen, until cancelled."""
         router = self._router
         task_status.started()
-        touched = router.clock()
         while True:
             now = router.clock()
-            if now - touched > _TOUCH_SECONDS:
-                touched = now
-                router.store.touch_sessions(self._waiting_sessions())
-                # A failover may have lost who is connected, and nothing else told of it.
-                self.forgotten()
+            self._say_again(now)
             expired = await self._sweep(now)
             if not self.is_cut_off:
                 self._make_up()
@@ -102,6 +103,16 @@ class Upkeep:
                 await trio.sleep(_SWEEP_SECONDS)
             else:
                 await trio.lowlevel.checkpoint()
+
+    def _say_again(self, now: float) -> None:
+        """Have the store know, now and then, what it would forget of who is here."""
+        if now - self._touched_at > self._touch_seconds:
+            self._touched_at = now
+            self._router.store.touch_sessions(self._waiting_sessions())
+        if now - self._said_at > _SAY_AGAIN_SECONDS:
+            self._said_at = now
+            # A failover may have lost who is connected, and nothing else told of it.
+            self.forgotten()
 
     def _tell(self, expired: Sequence[Settlement]) -> None:
         """Have it known what has timed out."""

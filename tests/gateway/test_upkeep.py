@@ -7,9 +7,11 @@ from trio.testing import MockClock
 
 from gateway.errors import InvalidAskError
 from gateway.offers import Ask
+from gateway.upkeep import Upkeep
 from session import Found
 from session.model import (
     Delivery,
+    McpSession,
     Presence,
     State,
 )
@@ -219,6 +221,24 @@ async def test_the_sessions_that_wait_are_kept_alive_whoever_asked(
         await sweep(world, 61)
         nursery.cancel_scope.cancel()
     assert touched == [{"collector"}]
+
+
+async def test_a_session_that_waits_outlives_the_time_that_an_idle_one_has(
+    autojump_clock: MockClock,
+) -> None:
+    world = World(session_idle_seconds=8)
+    world.upkeep = Upkeep(world.router, world.upkeep._workers, idle_seconds=8)
+    for name in ("collector", "idle"):
+        await world.store.save_session(McpSession(name, "acme", "agent", "2025-11-25", world.now))
+    question, _ = await world.ask(timeout=1000)
+    await world.router.collect(AGENT, question.id, Caller("collector"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        for _ in range(6):
+            await sweep(world, 3)
+        nursery.cancel_scope.cancel()
+    assert world.store.has_session("collector")
+    assert not world.store.has_session("idle")
 
 
 def test_what_sessions_give_up_elsewhere_is_handed_on(world: World) -> None:
