@@ -118,8 +118,7 @@ class Access:
         gateway = self._gateway
         yield from gateway.frontends.sockets()
         yield from gateway.mcp.listeners()
-        for offer in list(gateway.router.offers.values()):
-            yield from offer.waiters
+        yield from gateway.upkeep.waiting()
 
     # -- refusals
 

@@ -249,7 +249,7 @@ class Gateway:
                 audit=self.audit,
             ),
         )
-        self.upkeep = Upkeep(self.router, self.workers)
+        self.upkeep = Upkeep(self.router, self.workers, self.storage.session_idle_seconds)
         self.storage.bus.subscribe(self.upkeep)
         self.allowlist = Allowlist(settings.access, [port_of(sock) for sock in ports.values()])
         self.proxies = Proxies(

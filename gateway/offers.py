@@ -14,6 +14,7 @@ import msgspec
 from gateway.answers import InvalidSchemaError, check_schema
 from gateway.errors import InvalidAskError
 from gateway.hub import Frontend
+from gateway.waiters import Waiter
 from pool.settings import setting
 from session import Settlement
 from session.model import (
@@ -140,23 +141,6 @@ class Ask:
         self.quorum = quorum
         #: The frontend's tool that is called, if this is a call; see `Question`.
         self.tool = tool
-
-
-class Waiter(Protocol):
-    """Somebody who wants to know how a question ends."""
-
-    def settled(self, question: Question, outcome: Outcome) -> None:
-        """Hear the outcome: once, later, and never from inside the call that asked."""
-
-    def put_off(self) -> None:
-        """This instance goes away; the question stays, and others know it."""
-
-    @property
-    def principal(self) -> Principal:
-        """Who waits."""
-
-    def cut_off(self) -> None:
-        """The credential of whoever waits is not good any more."""
 
 
 @final

@@ -32,7 +32,6 @@ from gateway.offers import (
     Recipient,
     RouterStatistics,
     Settings,
-    Waiter,
     ack_of,
     check_ask,
     lost_to,
@@ -42,6 +41,7 @@ from gateway.offers import (
 from gateway.ownership import Rule, is_own, taken_back_by
 from gateway.people import People
 from gateway.releases import Releases
+from gateway.waiters import Waiter
 from gateway.withdrawals import Withdrawals
 from pool.workers import QueueFullError, to_worker
 from session import Bus, Found, Listed, Settlement, Store

@@ -69,6 +69,8 @@ class Storage(NamedTuple):
     is_usable: Callable[[], bool]
     check: Callable[[], Check]
     readings: Callable[[], dict[str, Reading]]
+    #: How long a session lives that neither asks nor waits for anything.
+    session_idle_seconds: float
     #: Open questions of those that may be, in per cent; of a shared store nobody knows.
     fullness: Callable[[], float]
 
@@ -162,6 +164,7 @@ def _memory(settings: Settings, clock: Callable[[], float]) -> Storage:
         is_usable=lambda: True,
         check=check,
         readings=readings,
+        session_idle_seconds=limits.session_idle_seconds,
         fullness=lambda: 100 * store.statistics().pending / limits.pending,
     )
 
@@ -272,5 +275,6 @@ def _redis(  # noqa: PLR0913, PLR0917 - as above
         is_usable=client.is_usable,
         check=check,
         readings=readings,
+        session_idle_seconds=settings.redis.session_idle_seconds,
         fullness=lambda: 0.0,
     )

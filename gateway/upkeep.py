@@ -7,7 +7,7 @@ looks, and has the router act.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -22,6 +22,7 @@ from session.model import Audience, Noted, Outcome, Question, State
 
 if TYPE_CHECKING:
     from gateway.router import Router
+    from gateway.waiters import Waiter
     from gateway.web_tools import WebTools
     from session import Listed, Settlement
 
@@ -33,6 +34,9 @@ _MANY_EXPIRED: Final = 25
 _LOOKED_AT_PER_STEP: Final = 100
 _TOLD_PER_STEP: Final = 200
 _TOUCH_SECONDS: Final = 60.0
+# Sessions that may be idle for less than minutes are touched as often as this, at least.
+_TOUCHES_PER_LIFE: Final = 4
+_SAY_AGAIN_SECONDS: Final = 60.0
 _SAID_PER_SWEEP: Final = 500
 _GOING: Final = "The gateway is shutting down; ask again in a moment."
 
@@ -44,11 +48,14 @@ class Upkeep:
     Args:
         router: acts on what is found.
         workers: run what has to read the store.
+        idle_seconds: how long a session lives that neither asks nor waits for anything.
     """
 
-    def __init__(self, router: Router, workers: Workers) -> None:
+    def __init__(self, router: Router, workers: Workers, idle_seconds: float = 3600.0) -> None:
         self._router = router
         self._workers = workers
+        self._touched_at = self._said_at = router.clock()
+        self._touch_seconds = min(_TOUCH_SECONDS, idle_seconds / _TOUCHES_PER_LIFE)
         # Set when something was heard for which there was no worker: everything is
         # looked at again then.
         self._overheard = False
@@ -71,14 +78,9 @@ class Upkeep:
         """End what is overdue and move on what is unseen, until cancelled."""
         router = self._router
         task_status.started()
-        touched = router.clock()
         while True:
             now = router.clock()
-            if now - touched > _TOUCH_SECONDS:
-                touched = now
-                router.store.touch_sessions(self._waiting_sessions())
-                # A failover may have lost who is connected, and nothing else told of it.
-                self.forgotten()
+            self._say_again(now)
             expired = await self._sweep(now)
             if not self.is_cut_off:
                 self._make_up()
@@ -101,6 +103,16 @@ class Upkeep:
                 await trio.sleep(_SWEEP_SECONDS)
             else:
                 await trio.lowlevel.checkpoint()
+
+    def _say_again(self, now: float) -> None:
+        """Have the store know, now and then, what it would forget of who is here."""
+        if now - self._touched_at > self._touch_seconds:
+            self._touched_at = now
+            self._router.store.touch_sessions(self._waiting_sessions())
+        if now - self._said_at > _SAY_AGAIN_SECONDS:
+            self._said_at = now
+            # A failover may have lost who is connected, and nothing else told of it.
+            self.forgotten()
 
     def _tell(self, expired: Sequence[Settlement]) -> None:
         """Have it known what has timed out."""
@@ -197,12 +209,19 @@ class Upkeep:
             if self.tools is not None:
                 self.tools.offers.forgotten()
 
+    def waiting(self) -> Iterator[Waiter]:
+        """Return all who wait here themselves, and not those who only watch."""
+        for offer in list(self._router.offers.values()):
+            for waiter in offer.waiters:
+                if waiter.waits:
+                    yield waiter
+
     # -- going away
 
     async def wait_until_nobody_waits(self) -> None:
-        """Return when every waiter has heard its outcome."""
+        """Return when all who wait have heard their outcomes; streams may last for ever."""
         # Once in a process: an event would cost every question something.
-        while any(offer.waiters for offer in self._router.offers.values()):  # noqa: ASYNC110 - no hurry
+        while any(True for _ in self.waiting()):  # noqa: ASYNC110 - no hurry
             await trio.sleep(_SWEEP_SECONDS)
 
     async def tell_waiters_to_come_back(self) -> None:
@@ -217,18 +236,14 @@ class Upkeep:
                 waiters, offer.waiters = offer.waiters, []
                 for waiter in waiters:
                     waiter.put_off()
-            else:
+            elif any(waiter.waits for waiter in offer.waiters):
                 ended = Outcome(State.CANCELLED, router.clock(), by="gateway", reason=_GOING)
                 await router.settle(offer.question, ended, None)
 
     # -- inside
 
     def _waiting_sessions(self) -> set[str]:
-        return {
-            offer.question.session_id
-            for offer in self._router.offers.values()
-            if offer.waiters and offer.question.session_id
-        }
+        return {waiter.session_id for waiter in self.waiting() if waiter.session_id}
 
     async def _sweep(self, now: float) -> list[Settlement]:
         try:

@@ -5,9 +5,13 @@ Pure module. Whoever uses it knows which sessions there are.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from session.store import Heard, Listening
+
+# A stream that has been open for less than this opens now: it is the latest whatever the clock
+# says, which another primary may have behind.
+_NEW_MICROSECONDS: Final = 100_000
 
 
 @final
@@ -62,7 +66,12 @@ class Belongings:
         before = there.get(name)
         others = {each: known for each, known in there.items() if each != name and known[1] > now}
         latest = max(((order, each) for each, (order, _) in others.items()), default=(0, ""))
-        order = listening.order or max(int(now * 1_000_000), latest[0] + 1)
+        order = listening.order
+        if not order:
+            age = round(listening.age * 1_000_000)
+            order = int(now * 1_000_000) - age
+            if age < _NEW_MICROSECONDS:
+                order = max(order, latest[0] + 1)
         self._listening[session_id] = {**others, name: (order, now + listening.seconds)}
         return Heard(
             uris=tuple(self._subscriptions.get(session_id, ())),

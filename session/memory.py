@@ -20,16 +20,7 @@ from session.asides import NOTES, Tally, merged, polled
 from session.belongings import Belongings
 from session.errors import TooManyPendingError, TooManySessionsError
 from session.memory_settings import Settings
-from session.model import (
-    Ballot,
-    Draft,
-    McpSession,
-    Noted,
-    Outcome,
-    Presence,
-    Question,
-    State,
-)
+from session.model import Ballot, Draft, McpSession, Noted, Outcome, Presence, Question, State
 from session.store import Admission, Found, Heard, Listening, Settlement
 
 # What a question costs beside its texts, and a note of it.
@@ -269,7 +260,12 @@ class MemoryStore:
         self._belongings.end_listening(session_id, listening)
 
     def touch_sessions(self, session_ids: set[str]) -> None:
-        """Do nothing: sessions with open questions are known here."""
+        """Keep sessions alive whose callers wait, be it for what others have asked."""
+        now = self._clock()
+        for session_id in session_ids:
+            found = self._sessions.pop(session_id, None)
+            if found is not None:
+                self._sessions[session_id] = (found[0], now)
 
     async def arrive(self, presence: Presence) -> bool:
         """Note that a frontend is connected."""

@@ -63,10 +63,12 @@ class Listening(msgspec.Struct, frozen=True, gc=False):
 
     #: A name that no other listener has.
     listener: str
-    #: Where its newest stream comes among those of all listeners; 0 for one that opens now.
+    #: Where its newest stream comes among those of all listeners; 0 for one not heard of yet.
     order: int
     #: For how long it counts, unless it is said again.
     seconds: float
+    #: For how long its newest stream has been open: where it comes, as long as no order says so.
+    age: float = 0.0
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
@@ -229,7 +231,8 @@ class Store(Protocol):
     async def listen(self, session_id: str, listening: Listening) -> Heard | None:
         """Note who listens for a session; return of which resources it wants to hear.
 
-        Of all that listen at a time one is to tell it what it hears: the latest.
+        Of all that listen at a time one is to tell it what it hears: the latest. One that is
+        heard of late comes where its stream opened, and one that opens now after all others.
         ``None``: there is no such session, or it has ended. Asking does not make it younger.
         """
         ...

@@ -28,6 +28,7 @@ TESTED_ELSEWHERE: Final = {
     "gateway/frontends/showing.py": "what sockets do: tests/gateway/frontends/test_socket.py",
     "gateway/callers.py": "puts real parts together: tests/live and tests/conformance",
     "gateway/app.py": "puts real parts together: tests/live runs it as a process",
+    "gateway/waiters.py": "a contract: tests/gateway/mcp/test_tools.py has those that keep to it",
     "gateway/errors.py": "a table, met in every port's own tests",
     "gateway/fleet.py": "starts processes: tests/live/test_fleet.py",
     "gateway/reports.py": "what tests/live/test_monitoring.py reads",

@@ -332,6 +332,7 @@ class Listener:
         "_on_touch",
         "_responder",
         "open",
+        "opened_at",
         "order",
         "principal",
     )
@@ -354,8 +355,9 @@ class Listener:
         #: Who listens.
         self.principal = principal
         self.open = True
-        #: Where it comes among the streams of its session, at all instances; 0: not known yet.
-        self.order = 0
+        #: Where it comes among the streams of its session, at all instances; 0: not known yet,
+        #: and then it comes where it opened.
+        self.order, self.opened_at = 0, 0.0
 
     def start(self) -> None:
         """Begin the stream; its first bytes leave at once."""

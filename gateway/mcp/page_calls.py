@@ -49,7 +49,7 @@ def ended_result(question: Question, outcome: Outcome) -> ToolResult | Encoded:
 
 @final
 class CallWait:
-    """A call that waits for the result of one page; a `gateway.offers.Waiter`."""
+    """A call that waits for the result of one page; a `gateway.waiters.Waiter`."""
 
     __slots__ = ("_absent_since", "_call", "_counted", "_pages", "_question", "_timer", "_told")
 
@@ -90,13 +90,13 @@ class CallWait:
         call.wait_for(self, question.id)
 
     def settled(self, question: Question, outcome: Outcome) -> None:
-        """Hear the outcome; see `gateway.router.Waiter`."""
+        """Hear the outcome; see `gateway.waiters.Waiter`."""
         self._over()
         if not self._call.done:
             self._call.finish(ended_result(question, outcome))
 
     def put_off(self) -> None:
-        """Have the caller go on elsewhere; see `gateway.router.Waiter`."""
+        """Have the caller go on elsewhere; see `gateway.waiters.Waiter`."""
         self._over()
         call = self._call
         if not call.done and not call.break_off():
@@ -104,12 +104,23 @@ class CallWait:
             call.finish(text(words, is_error=True))
 
     @property
+    def waits(self) -> bool:
+        """Always, until its call is done; see `gateway.waiters.Waiter`."""
+        return True
+
+    @property
+    def session_id(self) -> str:
+        """The session of its call; see `gateway.waiters.Waiter`."""
+        session = self._call.session
+        return "" if session is None else session.id
+
+    @property
     def principal(self) -> Principal:
-        """Who waits; see `gateway.router.Waiter`."""
+        """Who waits; see `gateway.waiters.Waiter`."""
         return self._call.principal
 
     def cut_off(self) -> None:
-        """Have the caller come back with a credential; see `gateway.router.Waiter`."""
+        """Have the caller come back with a credential; see `gateway.waiters.Waiter`."""
         self._leave()
         if not self._call.done:
             self._call.refuse(ended())

@@ -28,7 +28,7 @@ _POLL_SECONDS: Final = 2.0
 
 @final
 class QuestionWatch:
-    """Somebody who wants to hear of a question's end: a `gateway.offers.Waiter`."""
+    """Somebody who wants to hear of a question's end: a `gateway.waiters.Waiter`."""
 
     __slots__ = ("_principal", "_told")
 
@@ -42,6 +42,16 @@ class QuestionWatch:
 
     def put_off(self) -> None:
         """This process goes away, and so does the stream on which it would be told."""
+
+    @property
+    def waits(self) -> bool:
+        """Never: the stream on which it would be told is kept, and looked at, by itself."""
+        return False
+
+    @property
+    def session_id(self) -> str:
+        """None: its stream keeps its session alive."""
+        return ""
 
     @property
     def principal(self) -> Principal:

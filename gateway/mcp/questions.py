@@ -46,7 +46,7 @@ class QuestionWait:
         self._timer = timers.arm(seconds, self._enough)
 
     def settled(self, question: Question, outcome: Outcome) -> None:
-        """Hear the outcome; see `gateway.router.Waiter`."""
+        """Hear the outcome; see `gateway.waiters.Waiter`."""
         self._disarm()
         call = self._call
         if not call.done:
@@ -54,7 +54,7 @@ class QuestionWait:
             call.finish(outcome_result(question, outcome, online, call.principal))
 
     def put_off(self) -> None:
-        """Have the caller go on elsewhere; see `gateway.router.Waiter`."""
+        """Have the caller go on elsewhere; see `gateway.waiters.Waiter`."""
         self._disarm()
         question, call = self._question, self._call
         if question is None or call.done:
@@ -63,12 +63,23 @@ class QuestionWait:
             call.finish(open_result(question, self._online(question)))
 
     @property
+    def waits(self) -> bool:
+        """Always, until its call is done; see `gateway.waiters.Waiter`."""
+        return True
+
+    @property
+    def session_id(self) -> str:
+        """The session of its call; see `gateway.waiters.Waiter`."""
+        session = self._call.session
+        return "" if session is None else session.id
+
+    @property
     def principal(self) -> Principal:
-        """Who waits; see `gateway.router.Waiter`."""
+        """Who waits; see `gateway.waiters.Waiter`."""
         return self._call.principal
 
     def cut_off(self) -> None:
-        """Have the caller come back with a credential; see `gateway.router.Waiter`.
+        """Have the caller come back with a credential; see `gateway.waiters.Waiter`.
 
         People are asked no longer on behalf of somebody who may not ask; with a key it stays,
         as the caller may come back for it.

@@ -167,8 +167,10 @@ class SessionWatches:
         attended = self._attended.get(session.id)
         if attended is None:
             attended = self._attended[session.id] = Attended(session, principal)
+        self.listeners.newest(session.id).opened_at = self._timers.time
         attended.follow(principal)
-        self._look_at(attended)
+        if not self._look_at(attended):
+            self._look_soon([session.id])
 
     def ended(self, session_id: str) -> None:
         """A session was ended here: so are its streams, at all instances."""
@@ -224,8 +226,8 @@ class SessionWatches:
         # Elsewhere there may be a newer one than the newest that is left.
         self._look_soon([session_id])
 
-    def _listening(self, order: int) -> Listening:
-        return Listening(self._name, order, self._seconds)
+    def _listening(self, order: int, age: float = 0.0) -> Listening:
+        return Listening(self._name, order, self._seconds, age)
 
     def _touched(self, session: McpSession) -> None:
         """Keep a session alive as its stream was, if there is room for that."""
@@ -326,7 +328,8 @@ class SessionWatches:
         """Have the store know that a session listens here, and the others if it is news."""
         session_id = attended.session.id
         stream = self.listeners.newest(session_id)
-        heard = await self._store.listen(session_id, self._listening(stream.order))
+        age = self._timers.time - stream.opened_at
+        heard = await self._store.listen(session_id, self._listening(stream.order, age))
         if heard is not None:
             stream.order = attended.order = heard.order
             attended.is_shared = heard.is_shared

@@ -229,6 +229,7 @@ class Sessions:
                 listening.listener,
                 listening.order,
                 round(listening.seconds * 1_000_000),
+                round(listening.age * 1_000_000),
             ),
             slot=keys.slot_of(key),
         )

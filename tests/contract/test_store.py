@@ -485,11 +485,16 @@ async def test_streams_are_found_and_the_oldest_are_forgotten(open_store: OpenSt
     assert await store.find_stream(one.id, "d") is None
 
 
-async def heard(
-    store: Store, of: McpSession, listener: str, order: int = 0, seconds: float = 60
+async def heard(  # noqa: PLR0917 - all that is said of who listens
+    store: Store,
+    of: McpSession,
+    listener: str,
+    order: int = 0,
+    seconds: float = 60,
+    age: float = 0.0,
 ) -> Heard:
     """Listen for a session that is there."""
-    found = await store.listen(of.id, Listening(listener, order, seconds))
+    found = await store.listen(of.id, Listening(listener, order, seconds, age))
     assert found is not None
     return found
 
@@ -570,6 +575,33 @@ async def test_of_all_that_listen_the_latest_tells(open_store: OpenStore) -> Non
     assert what(await heard(store, one, "second", second.order)) == (True, True, False)
 
 
+async def test_a_stream_that_is_heard_of_late_comes_where_it_opened(
+    open_store: OpenStore, time: Time
+) -> None:
+    store = await open_store()
+    one = session("unheard")
+    await store.save_session(one)
+    newer = await heard(store, one, "newer")
+    older = await heard(store, one, "older", age=20)
+    assert what(older) == (False, True, True)
+    # Who says so again comes where it came, and has no age any more.
+    assert (await heard(store, one, "older", older.order, age=30)).order == older.order
+    oldest = await heard(store, one, "oldest", age=40)
+    assert what(oldest) == (False, True, True)
+    assert oldest.order < older.order < newer.order
+    assert newer.order - older.order <= 20_000_000
+    await time.later(1.0)
+    between = await heard(store, one, "between", age=0.5)
+    assert what(between) == (True, True, True)
+    # Of two that open in one moment the last is the newest, whatever the clock is.
+    ahead = await heard(store, one, "ahead", between.order + 3_600_000_000)
+    assert what(ahead) == (True, True, True)
+    for age in (0.0, 0.05):
+        newest = await heard(store, one, "newest", age=age)
+        assert (newest.tells, newest.order) == (True, ahead.order + 1)
+    assert not (await heard(store, one, "late", age=0.5)).tells
+
+
 async def test_one_of_two_listeners_tells_though_their_order_is_the_same(
     open_store: OpenStore,
 ) -> None:
@@ -632,17 +664,21 @@ async def test_an_idle_session_ends_unless_it_waits_for_people(
 ) -> None:
     store = await open_store(session_idle_seconds=6)
     idle, used, waiting = session("idle"), session("used"), session("waiting")
-    for each in (idle, used, waiting):
+    # It waits for what another one has asked.
+    collecting = session("collecting")
+    for each in (idle, used, waiting, collecting):
         await store.save_session(each)
     await store.admit(question(time, seconds=1000, session_id=waiting.id))
     await time.later(4)
     assert await store.find_session(used.id) is not None
-    store.touch_sessions({waiting.id})
+    store.touch_sessions({waiting.id, collecting.id, "nobody"})
     await time.later(4)
     await store.sweep(time(), 10)
     assert await store.find_session(idle.id) is None
     assert await store.find_session(used.id) is not None
     assert await store.find_session(waiting.id) is not None
+    assert await store.find_session(collecting.id) is not None
+    assert await store.find_session("nobody") is None
 
 
 async def test_presence_is_per_connection_and_tenant(open_store: OpenStore, time: Time) -> None:

@@ -60,9 +60,11 @@ class Tab:
 class Caller:
     """A waiter that notes the outcomes it hears."""
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: str = "", *, waits: bool = True) -> None:
         self.outcomes: list[Outcome] = []
         self.principal = AGENT
+        self.session_id = session_id
+        self.waits = waits
 
     def settled(self, question: Question, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

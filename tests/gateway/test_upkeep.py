@@ -7,13 +7,15 @@ from trio.testing import MockClock
 
 from gateway.errors import InvalidAskError
 from gateway.offers import Ask
+from gateway.upkeep import Upkeep
 from session import Found
 from session.model import (
     Delivery,
+    McpSession,
     Presence,
     State,
 )
-from tests.gateway.routing import AGENT, Tab, World
+from tests.gateway.routing import AGENT, Caller, Tab, World
 
 
 @pytest.fixture
@@ -180,6 +182,63 @@ async def test_those_who_wait_are_told_when_the_process_goes_away(world: World) 
     world.router.draining = True
     with pytest.raises(InvalidAskError, match="shutting down"):
         await world.ask()
+
+
+async def test_who_only_watches_is_not_waited_for_when_the_process_goes_away(
+    world: World, autojump_clock: MockClock
+) -> None:
+    tab = await world.tab("1")
+    watch = Caller(waits=False)
+    asked = await world.router.ask(AGENT, Ask("watched"), watch)
+    with trio.fail_after(1):
+        await world.upkeep.wait_until_nobody_waits()
+    await world.upkeep.tell_waiters_to_come_back()
+    # Whoever asked it waits no more, and it is not cancelled for those who look on.
+    assert watch.outcomes == []
+    assert tab.told(asked.question) == ["offer"]
+    assert (await world.store.find("acme", asked.question.id)) == Found(asked.question, None)
+    # One that is waited for as well is, and both hear of it.
+    waiter = Caller()
+    await world.router.collect(AGENT, asked.question.id, waiter)
+    with trio.move_on_after(1) as waited:
+        await world.upkeep.wait_until_nobody_waits()
+    assert waited.cancelled_caught
+    await world.upkeep.tell_waiters_to_come_back()
+    assert [o.state for o in waiter.outcomes + watch.outcomes] == [State.CANCELLED] * 2
+
+
+async def test_the_sessions_that_wait_are_kept_alive_whoever_asked(
+    autojump_clock: MockClock,
+) -> None:
+    world = World(shared=True)
+    touched: list[set[str]] = []
+    world.served.touch_sessions = touched.append
+    question, _ = await world.ask(session_id="asker", timeout=1000)
+    for waiter in (Caller("collector"), Caller("watching", waits=False)):
+        await world.router.collect(AGENT, question.id, waiter)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        await sweep(world, 61)
+        nursery.cancel_scope.cancel()
+    assert touched == [{"collector"}]
+
+
+async def test_a_session_that_waits_outlives_the_time_that_an_idle_one_has(
+    autojump_clock: MockClock,
+) -> None:
+    world = World(session_idle_seconds=8)
+    world.upkeep = Upkeep(world.router, world.upkeep._workers, idle_seconds=8)
+    for name in ("collector", "idle"):
+        await world.store.save_session(McpSession(name, "acme", "agent", "2025-11-25", world.now))
+    question, _ = await world.ask(timeout=1000)
+    await world.router.collect(AGENT, question.id, Caller("collector"))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(world.upkeep.run)
+        for _ in range(6):
+            await sweep(world, 3)
+        nursery.cancel_scope.cancel()
+    assert world.store.has_session("collector")
+    assert not world.store.has_session("idle")
 
 
 def test_what_sessions_give_up_elsewhere_is_handed_on(world: World) -> None:

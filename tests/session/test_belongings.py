@@ -41,6 +41,9 @@ def test_who_listens_is_as_many_as_count_and_of_these_the_latest_tells() -> None
     near = belongings.listen("a", Listening("near", 0, 1), 8.5)
     assert (near.tells, near.is_shared, near.is_news) == (True, True, True)
     assert not belongings.listen("a", Listening("8", told[8].order, 1), 8.6).tells
+    # One that is heard of late comes where it opened.
+    late = belongings.listen("a", Listening("late", 0, 1, 0.25), 8.6)
+    assert (late.order, late.tells) == (8_350_000, False)
     # A clock that went back changes nothing about who is the latest.
     assert belongings.listen("a", Listening("last", 0, 1), 3.0).order > near.order
 

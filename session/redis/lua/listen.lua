@@ -2,8 +2,8 @@
 -- Note who listens for a session, and read of which resources it wants to hear; what one has
 -- left that has ended goes. A listener is kept as its order and until when it counts.
 -- KEYS: session, subscriptions, listening
--- ARGV: seconds subscriptions are kept, listener, its order or 0 for the next one,
---       microseconds it counts
+-- ARGV: seconds subscriptions are kept, listener, its order or 0 for where its stream opened,
+--       microseconds it counts, microseconds since its stream opened
 -- Returns its order, whether it is the latest, whether there are others, whether they are to
 -- hear of it, and the URIs; nothing if there is no such session
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -34,7 +34,12 @@ for at = 1, #known, 2 do
   end
 end
 if order == 0 then
-  order = math.max(now, latest + 1)
+  local age = tonumber(ARGV[5])
+  order = now - age
+  if age < 100000 then
+    -- It opens now, and is the latest though this clock may be behind the one before a failover.
+    order = math.max(order, latest + 1)
+  end
 end
 redis.call('HSET', KEYS[3], ARGV[2], string.format('%.0f %.0f', order, counts))
 redis.call('EXPIRE', KEYS[3], math.ceil((kept - now) / 1000000))

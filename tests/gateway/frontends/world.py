@@ -169,6 +169,8 @@ class World:
                 outcomes.append(outcome)
 
             principal = AGENT
+            session_id = ""
+            waits = True
 
             def put_off(self) -> None:
                 """Nothing in memory is."""

@@ -437,6 +437,8 @@ def test_a_stream_that_broke_is_resumed_by_the_outcome_of_its_call() -> None:
     event = response.events[0]["id"]
     response.disconnect()
     resumed = shop.port.listen(session, last_event_id=event)
+    (offer,) = shop.port.router.offers.values()
+    assert [(waiter.waits, waiter.session_id) for waiter in offer.waiters] == [(True, session)]
     shop.finish(page, content=[{"type": "text", "text": "late"}])
     assert resumed.reply["result"]["content"][0]["text"] == "late"
     again = shop.port.listen(session, last_event_id=event)

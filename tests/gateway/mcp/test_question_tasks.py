@@ -178,6 +178,7 @@ def test_who_stops_listening_is_waited_for_no_more(port: Port, screen: Screen) -
     (offer,) = port.router.offers.values()
     (waiter,) = offer.waiters
     assert waiter.principal == port.principal
+    assert (waiter.waits, waiter.session_id) == (False, "")
     # Neither of these says anything on the stream: it ends for the same reasons by itself.
     waiter.put_off()
     waiter.cut_off()

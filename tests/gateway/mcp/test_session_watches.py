@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway.access import Access
 from gateway.mcp.endpoint import Settings
 from gateway.mcp.registry import Registry
 from gateway.mcp.results import ReadResult
 from gateway.mcp.watching import WATCHED, Watching
+from gateway.recheck import Recheck
+from gateway.upkeep import Upkeep
 from pool.promises import Promise
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers, to_worker
@@ -101,6 +105,38 @@ def unsubscribe(port: Port, session: str, uri: str) -> Any:
 def told(stream: Recorder) -> list[str]:
     """Return what was said to have changed."""
     return [each["params"]["uri"] for each in stream.messages if each["method"] == UPDATED]
+
+
+async def test_a_watch_of_an_ended_credential_is_no_news_of_its_own() -> None:
+    """What is told on a stream ends with that: it is not found to have ended, over and over."""
+    port = Port()
+    admins = [Principal("acme", "root", scopes=SCOPES, credential=f"key:{n}") for n in range(2)]
+    port.principal = admins[0]
+    session = port.initialize()
+    port.in_session(session, "tools/call", ask(wait="return"))
+    (question_id,) = port.store._records
+    subscribe(port, session, f"question://{question_id}")
+    first = port.listen(session)
+    port.principal = admins[1]
+    second = port.listen(session)
+    gateway: Any = SimpleNamespace(
+        frontends=SimpleNamespace(sockets=lambda: ()),
+        mcp=port.endpoint,
+        router=port.router,
+        upkeep=Upkeep(port.router, port.workers),
+    )
+    access: Any = SimpleNamespace(_gateway=gateway)
+    auth: Any = SimpleNamespace(is_good=lambda principal: principal.credential != "key:0")
+    ended: list[Principal] = []
+    recheck = Recheck(auth, lambda: Access._held(access), 5, ended.append)
+    for _ in range(3):
+        await recheck._look_at(list(Access._held(access)))
+    assert (first.complete, second.complete) == (True, False)
+    assert (ended, recheck.cut_off) == ([admins[0]], 1)
+    # It goes on being watched, for the other stream.
+    screen = port.attach(Screen())
+    assert port.answer(screen, "red") == "accepted"
+    assert told(second) == [f"question://{question_id}"]
 
 
 # -- one instance
@@ -785,6 +821,84 @@ def test_a_store_that_is_away_is_asked_again(away: str) -> None:
     things.change("test://mine/1")
     assert told(stream) == ["test://mine/1"]
     assert port.failures == []
+
+
+def test_a_stream_that_the_store_hears_of_late_is_no_newer_for_that() -> None:
+    pair = Pair()
+    session = pair.here.initialize()
+    subscribe(pair.here, session, MINE)
+    pair.pass_on()
+    pair.there.shared.away.add("listen")
+    older = pair.there.listen(session)
+    pair.there.shared.away.clear()
+    for second in range(KEEP_ALIVE + 1):
+        if second == KEEP_ALIVE // 2:
+            newer = pair.here.listen(session)
+        for port in (pair.here, pair.there):
+            # The older one is kept alive, which the store hears.
+            port.pass_time(1)
+    assert pair.there.announced == [session]
+    pair.pass_on()
+    for things in (pair.things, pair.more_things):
+        things.change(MINE)
+    assert (told(older), told(newer)) == ([], [MINE])
+    # It is the newest again, once the other one has ended.
+    newer.disconnect()
+    pair.pass_on()
+    pair.more_things.change(MINE)
+    assert told(older)[-1] == MINE
+
+
+def test_a_stream_that_another_one_hid_from_the_store_is_no_newer_for_that() -> None:
+    """It opened before others did, though the store never heard of it."""
+    pair = Pair()
+    session = pair.here.initialize()
+    subscribe(pair.here, session, MINE)
+    pair.pass_on()
+    pair.there.shared.away.add("listen")
+    oldest = pair.there.listen(session)
+    pair.there.pass_time(1)
+    pair.here.pass_time(1)
+    newer = pair.here.listen(session)
+    pair.there.shared.away.clear()
+    newest = pair.there.listen(session)
+    pair.pass_on()
+    assert pair.things.uris == []
+    newest.disconnect()
+    for _ in range(2):
+        # It is looked at here, and then there.
+        pair.pass_on()
+    for things in (pair.things, pair.more_things):
+        things.change(MINE)
+    assert (told(oldest), told(newer)[-1:]) == ([], [MINE])
+
+
+def test_a_stream_that_opens_without_a_worker_is_seen_to_soon() -> None:
+    things = Things()
+    few = WorkerSettings(minimum=1, maximum=1, queue=1, queue_per_lane=1)
+    port = Port(declare=things.declare, shared=True, workers=few)
+    session = port.initialize()
+    subscribe(port, session, MINE)
+    watches = port.endpoint.watches
+    full = Workers(few, on_failure=lambda _lane, _error: None)
+    # No worker runs: the first that needs one fills the queue.
+    job = to_worker_first()
+    full.start("acme", job)
+    there, watches._workers = watches._workers, full
+    find = port.store.listen
+
+    async def slow(*what: Any) -> Any:
+        await to_worker()
+        return await find(*what)
+
+    port.shared.listen = slow
+    port.listen(session)
+    assert things.uris == []
+    port.shared.listen = find
+    watches._workers = there
+    port.pass_time(0.5)
+    assert things.uris == [MINE]
+    job.close()
 
 
 def test_without_a_worker_it_is_tried_again() -> None:

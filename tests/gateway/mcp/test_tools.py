@@ -490,6 +490,22 @@ def test_instructions_are_said_where_they_are_given() -> None:
     assert said == "Ask people."
 
 
+# -- who waits
+
+
+def test_who_collects_an_answer_waits_in_its_own_session(port: Port, screen: Screen) -> None:
+    asker, collector = port.initialize(), port.initialize()
+    params = {"name": "ask_user", "arguments": {"question": "Well?", "wait": "return"}}
+    port.in_session(asker, "tools/call", params)
+    arguments = {"question_id": screen.asked[-1].id, "wait_seconds": 100}
+    params = {"name": "collect_answer", "arguments": arguments}
+    port.in_session(collector, "tools/call", params)
+    port.modern("tools/call", params)
+    (offer,) = port.router.offers.values()
+    waiting = [(waiter.waits, waiter.session_id) for waiter in offer.waiters]
+    assert waiting == [(True, collector), (True, "")]
+
+
 # -- whose credential ends while they wait
 
 
