@@ -103,6 +103,8 @@ WITH_PROGRAMS := tests/browser tests/interop tests/conformance
 STORES := tests/session tests/contract
 CLUSTERS := tests/cluster tests/test_proxy.py
 DEPLOYED := tests/haproxy tests/loadtest tests/test_house_rules.py tests/test_manifests.py
+# What is large takes longest, and is tried where there is time for it.
+LARGE := tests/live/test_large_beside.py tests/live/test_large_stored.py
 COVERED := $(BIN)/python -m coverage run -m pytest
 WITH_COMPILED := TESTED_GATEWAY=build/compiled/bin/frontend-router $(BIN)/python -m pytest -q
 # Its output is told when it fails.
@@ -131,13 +133,14 @@ test: $(DEV) test-servers $(CONFORMANCE) $(INTEROP) ## everything, on real parts
 .PHONY: test-sources test-stores test-programs test-live test-deployed
 test-sources:
 	@$(COVERED) $(addprefix --ignore ,tests/live $(STORES) $(CLUSTERS) $(WITH_PROGRAMS) $(DEPLOYED)) $(ARGS)
+	$(call quietly,large,$(BIN)/python -m pytest -q $(LARGE) $(ARGS))
 test-stores:
 	$(call quietly,stores,$(COVERED) -q $(STORES) $(ARGS))
 	$(call quietly,clusters,$(BIN)/python -m pytest -q $(CLUSTERS) $(ARGS))
 test-programs:
 	$(call quietly,programs,$(BIN)/python -m pytest -q $(WITH_PROGRAMS) $(ARGS))
 test-live:
-	$(call quietly,live,$(BIN)/python -m pytest -q tests/live $(ARGS))
+	$(call quietly,live,$(BIN)/python -m pytest -q tests/live $(addprefix --ignore ,$(LARGE)) $(ARGS))
 test-deployed:
 	$(call quietly,deployed,$(BIN)/python -m pytest -q $(DEPLOYED) $(ARGS))
 
