@@ -7,22 +7,17 @@ Measured as in `tests.live.test_large_stalls`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 
-from tests.live.conftest import LEAVE_AT_ONCE
 from tests.live.metrics import counted
 from tests.live.pages import LOOKUP, NAME
 from tests.live.peer import Peer, assert_serves, frame, websocket
-from tests.live.process import started
 from tests.live.test_large import (
     LARGEST,
-    MESSAGE,
     META,
     PATIENCE,
     Person,
@@ -31,7 +26,8 @@ from tests.live.test_large import (
     frontend_of,
     plainly,
 )
-from tests.live.test_large_stalls import Watched, book, post
+from tests.live.test_large_stalls import book, post
+from tests.live.watched import Watched, watching
 
 pytestmark = pytest.mark.slow
 
@@ -58,19 +54,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """One that records what is said."""
     yield from watching(tmp_path_factory, "--audit-to", "log", "--audit-content", "text")
-
-
-def watching(tmp_path_factory: pytest.TempPathFactory, *flags: str) -> Iterator[Watched]:
-    told = tmp_path_factory.mktemp("steps") / "longest"
-    command = [
-        *(sys.executable, "-m", "tests.live.stepwatch", str(told), *LEAVE_AT_ONCE),
-        *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
-        *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
-        *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        *("--connections-outbox-bytes", str(4 * MESSAGE), *flags),
-    ]
-    with started(command, Path(__file__).parents[2]) as gateway:
-        yield Watched(gateway, told)
 
 
 def called(tool: str, arguments: dict[str, Any]) -> bytes:

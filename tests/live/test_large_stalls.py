@@ -10,26 +10,20 @@ from __future__ import annotations
 import functools
 import gzip
 import json
-import math
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 import pytest
 import zstandard
 
 from tests.live.caller import MODERN
-from tests.live.conftest import LEAVE_AT_ONCE
 from tests.live.metrics import counted
 from tests.live.peer import Peer, assert_serves, frame, host, websocket
-from tests.live.process import GatewayProcess, started
 from tests.live.test_large import (
     LARGEST,
     MEBIBYTE,
-    MESSAGE,
     Person,
     Say,
     ask,
@@ -39,11 +33,10 @@ from tests.live.test_large import (
     packed,
     plainly,
 )
-from tests.yardstick import as_if_idle
+from tests.live.watched import Watched, watching
 
 pytestmark = pytest.mark.slow
 
-_MOST_SECONDS: Final = 0.05
 _SIZE: Final = LARGEST - 4096
 
 # Made when they are wanted: they are large.
@@ -65,44 +58,10 @@ SHAPES: Final[dict[str, Callable[[], bytes]]] = {
 }
 
 
-class Watched:
-    """A gateway, and how long its longest step was."""
-
-    def __init__(self, gateway: GatewayProcess, told: Path) -> None:
-        self.gateway = gateway
-        self._told = told
-
-    def tries(self, what: str) -> Iterator[None]:
-        """Have the same done up to three times; assert that no step of it has to take long.
-
-        What it takes is the least of them: a machine that is short of memory has the kernel
-        add to a step what is none of ours.
-        """
-        least = math.inf
-        for _ in range(3):
-            self._told.unlink(missing_ok=True)
-            yield
-            took = float(self._told.read_text()) if self._told.exists() else 0.0
-            least = min(least, took)
-            if as_if_idle(took) < _MOST_SECONDS:
-                return
-        pytest.fail(f"{what}: {least:.3f} s")
-
-
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A gateway whose settings allow texts of 16 MiB."""
-    told = tmp_path_factory.mktemp("steps") / "longest"
-    command = [
-        *(sys.executable, "-m", "tests.live.stepwatch", str(told), *LEAVE_AT_ONCE),
-        *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
-        *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
-        *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        # Peers here read one after the other, however long that takes.
-        *("--connections-outbox-bytes", str(4 * MESSAGE), "--connections-send-seconds", "120"),
-    ]
-    with started(command, Path(__file__).parents[2]) as gateway:
-        yield Watched(gateway, told)
+    yield from watching(tmp_path_factory)
 
 
 def post(port: int, body: bytes, coding: bytes = b"") -> bytes:

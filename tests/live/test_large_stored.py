@@ -6,9 +6,7 @@ Measured as in `tests.live.test_large_stalls`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -16,9 +14,7 @@ import pytest
 
 from haproxy.redis_cluster import RedisNode
 from tests.live.caller import HANDSHAKE, MODERN, WITH_TASKS
-from tests.live.conftest import LEAVE_AT_ONCE
 from tests.live.metrics import counted
-from tests.live.process import started
 from tests.live.test_large import (
     LARGEST,
     MESSAGE,
@@ -30,7 +26,8 @@ from tests.live.test_large import (
     frontend_of,
     in_fragments,
 )
-from tests.live.test_large_stalls import Watched, book
+from tests.live.test_large_stalls import book
+from tests.live.watched import Watched, watching
 
 pytestmark = pytest.mark.slow
 
@@ -46,18 +43,8 @@ SHAPES: Final[dict[str, Callable[[], str]]] = {
 @pytest.fixture(scope="module")
 def watched(redis_node: RedisNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A gateway on Redis whose settings allow texts of 16 MiB, and which records them."""
-    told = tmp_path_factory.mktemp("steps") / "longest"
-    command = [
-        *(sys.executable, "-m", "tests.live.stepwatch", str(told), *LEAVE_AT_ONCE),
-        *("--ws-port", "0", "--mcp-port", "0", "--monitoring-port", "0"),
-        *("--questions-question-bytes", str(LARGEST), "--questions-answer-bytes", str(LARGEST)),
-        *("--http-body-bytes", str(MESSAGE), "--frontends-message-bytes", str(MESSAGE)),
-        *("--connections-outbox-bytes", str(8 * MESSAGE), "--connections-send-seconds", "120"),
-        *("--store", redis_node.url),
-        *("--audit-to", "both", "--audit-content", "text"),
-    ]
-    with started(command, Path(__file__).parents[2]) as gateway:
-        yield Watched(gateway, told)
+    flags = ("--store", redis_node.url, "--audit-to", "both", "--audit-content", "text")
+    yield from watching(tmp_path_factory, *flags, outbox=8 * MESSAGE)
 
 
 def request(watched: Watched, method: str, params: dict[str, Any]) -> Any:
