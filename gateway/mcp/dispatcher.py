@@ -103,8 +103,7 @@ class Dispatcher:
         Raises:
             RpcError: the credential does not allow it.
         """
-        if scope and scope not in principal.scopes:
-            raise self._methods.denied(principal, scope)
+        self._methods.check_scope(principal, scope)
 
     async def resume(self, call: Call, session: McpSession, question_id: str) -> None:
         """Answer a call with the outcome of a question it waited for before."""

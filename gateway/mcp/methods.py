@@ -78,7 +78,16 @@ class Methods:
             "logging/setLevel": self.set_level,
         }
 
-    def denied(self, principal: Principal, scope: str) -> RpcError:
+    def check_scope(self, principal: Principal, scope: str) -> None:
+        """Look whether a credential allows what takes a scope, if it takes one.
+
+        Raises:
+            RpcError: it does not, which is recorded.
+        """
+        if scope and scope not in principal.scopes:
+            raise self._denied(principal, scope)
+
+    def _denied(self, principal: Principal, scope: str) -> RpcError:
         """Return the error for a credential that does not allow something, and record it."""
         self._registry.denied(principal, scope)
         return forbidden(scope, self._resource)
@@ -117,8 +126,9 @@ class Methods:
             tool = await self._other_tool(call)
         call.label = tool.name
         call.scope = tool.scope
+        # Every question comes this way: as `check_scope`, without a call of it.
         if tool.scope and tool.scope not in call.principal.scopes:
-            raise self.denied(call.principal, tool.scope)
+            raise self._denied(call.principal, tool.scope)
         arguments = params.get("arguments", _NO_ARGUMENTS)
         if type(arguments) is not dict:
             raise RpcError(INVALID_PARAMS, "arguments must be an object.")
@@ -149,8 +159,7 @@ class Methods:
             raise RpcError(code, "Resource not found", {"uri": uri})
         resource, values = found
         call.scope = resource.scope
-        if resource.scope and resource.scope not in call.principal.scopes:
-            raise self.denied(call.principal, resource.scope)
+        self.check_scope(call.principal, resource.scope)
         return await resource.read(call, uri, values)
 
     async def get_prompt(self, call: Call) -> Reply | Later:
