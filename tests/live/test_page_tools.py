@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -298,32 +298,42 @@ async def test_a_call_is_nothing_that_people_or_agents_see_as_a_question(pair: P
 _MISMATCH = "Header mismatch: Mcp-Name is missing or malformed."
 
 
-async def test_callers_hear_that_the_list_is_another(pair: Pair) -> None:
-    with trio.fail_after(PATIENCE):
-        async with (
-            caller_at(pair.callers.mcp_port) as caller,
-            caller_at(pair.callers.mcp_port) as other,
-        ):
-            # Those of the test before may still be about to go.
-            await until_offered(other)
-            wanted = {"notifications": {"toolsListChanged": True}}
-            await caller.send("subscriptions/listen", wanted)
-            response = await caller.response()
-            _, told = await response.event()
-            assert told is not None
-            assert told["method"] == "notifications/subscriptions/acknowledged"
+@pytest.mark.parametrize("is_apart", [False, True], ids=["alone", "apart"])
+async def test_callers_hear_that_the_list_is_another(
+    redis_node: RedisNode, tmp_path: Path, is_apart: bool
+) -> None:
+    # A tenant of its own: of tools of the tests before nothing is to be told any more.
+    keys = str(tmp_path / "keys.json")
+    page_key = new_key(keys, "news", "ann", "answer", "tools")
+    agent = new_key(keys, "news", "ci", "tools")
+    flags = (*FLAGS, "--auth-keys", keys, *(("--store", redis_node.url) if is_apart else ()))
+    with ExitStack() as stack:
+        pages = stack.enter_context(running_gateway(*flags))
+        callers = stack.enter_context(running_gateway(*flags)) if is_apart else pages
+        with trio.fail_after(PATIENCE):
+            async with (
+                caller_at(callers.mcp_port, credential=agent) as caller,
+                caller_at(callers.mcp_port, credential=agent) as other,
+            ):
+                assert await names(other) == []
+                wanted = {"notifications": {"toolsListChanged": True}}
+                await caller.send("subscriptions/listen", wanted)
+                response = await caller.response()
+                _, told = await response.event()
+                assert told is not None
+                assert told["method"] == "notifications/subscriptions/acknowledged"
 
-            async def told_of(*offered: str) -> None:
-                while True:
-                    _, told = await response.event()
-                    assert told is not None
-                    assert told["method"] == "notifications/tools/list_changed"
-                    if await names(other) == list(offered):
-                        return
+                async def told_of(*offered: str) -> None:
+                    while True:
+                        _, told = await response.event()
+                        assert told is not None
+                        assert told["method"] == "notifications/tools/list_changed"
+                        if await names(other) == list(offered):
+                            return
 
-            async with page_at(pair.pages.ws_port):
-                await told_of(NAME)
-            await told_of()
+                async with page_at(pages.ws_port, token=page_key):
+                    await told_of(NAME)
+                await told_of()
 
 
 async def test_tenants_and_scopes_keep_tools_apart(tmp_path: Path) -> None:
