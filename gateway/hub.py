@@ -30,17 +30,18 @@ class Frontend(Protocol):
 class _Tenant:
     """One tenant's frontends and the indexes over them."""
 
-    __slots__ = ("by_group", "by_id", "by_user", "everyone", "levels", "load")
+    __slots__ = ("by_group", "by_id", "by_user", "everyone", "levels", "load", "lowest")
 
     def __init__(self) -> None:
         self.everyone: dict[Frontend, None] = {}
         self.by_user: dict[str, dict[Frontend, None]] = {}
         self.by_group: dict[str, dict[Frontend, None]] = {}
         self.by_id: dict[str, dict[Frontend, None]] = {}
-        # How many questions each has, and who has how many: the least busy one
-        # is found without looking at the others.
+        # How many questions each has, and by that number who has so many: the least busy
+        # one is found without looking at the others. Nobody has fewer than the lowest.
         self.load: dict[Frontend, int] = {}
-        self.levels: dict[int, dict[Frontend, None]] = {}
+        self.levels: list[dict[Frontend, None]] = [{}]
+        self.lowest = 0
 
     def audience(self, audience: Audience) -> dict[Frontend, None]:
         kind = audience.kind
@@ -53,20 +54,11 @@ class _Tenant:
         index = {"user": self.by_user, "group": self.by_group, "frontend": self.by_id}[kind]
         return index.get(audience.name, _NOBODY)  # type: ignore[arg-type]  # empty has no type
 
-    def put(self, frontend: Frontend, load: int) -> None:
-        self.load[frontend] = load
-        level = self.levels.get(load)
-        if level is None:
-            level = self.levels[load] = {}
-        level[frontend] = None
-
-    def take(self, frontend: Frontend) -> int:
-        load = self.load.pop(frontend)
-        level = self.levels[load]
-        del level[frontend]
-        if not level:
-            del self.levels[load]
-        return load
+    def trim(self) -> None:
+        """Forget the levels above the busiest frontend."""
+        levels = self.levels
+        while len(levels) > 1 and not levels[-1]:
+            levels.pop()
 
 
 @final
@@ -85,7 +77,8 @@ class Hub:
             # It would stand in two levels of load, and in one of them when it has gone.
             raise RuntimeError("a frontend is attached once")
         tenant.everyone[frontend] = None
-        tenant.put(frontend, 0)
+        tenant.load[frontend] = tenant.lowest = 0
+        tenant.levels[0][frontend] = None
         for index, name in _entries(tenant, frontend):
             index.setdefault(name, {})[frontend] = None
 
@@ -93,7 +86,8 @@ class Hub:
         """Remove a frontend that is attached."""
         tenant = self._tenants[frontend.tenant]
         del tenant.everyone[frontend]
-        tenant.take(frontend)
+        del tenant.levels[tenant.load.pop(frontend)][frontend]
+        tenant.trim()
         for index, name in _entries(tenant, frontend):
             del index[name][frontend]
             if not index[name]:
@@ -126,7 +120,9 @@ class Hub:
             return None
         if audience.kind == "everyone":
             levels = found.levels
-            for load in sorted(levels):
+            while not levels[found.lowest]:
+                found.lowest += 1
+            for load in range(found.lowest, len(levels)):
                 for frontend in levels[load]:
                     if frontend not in passed_over:
                         return frontend
@@ -140,14 +136,14 @@ class Hub:
         before = tenant.load[frontend]
         after = tenant.load[frontend] = before + change
         levels = tenant.levels
-        level = levels[before]
-        del level[frontend]
-        if not level:
-            del levels[before]
-        if after in levels:
-            levels[after][frontend] = None
-        else:
-            levels[after] = {frontend: None}
+        del levels[before][frontend]
+        while after >= len(levels):
+            levels.append({})
+        levels[after][frontend] = None
+        if after < before:
+            tenant.lowest = min(tenant.lowest, after)
+            if not levels[-1]:
+                tenant.trim()
 
     def __iter__(self) -> Iterator[Frontend]:
         for tenant in self._tenants.values():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import final
+from typing import Final, final
 
-_BYTES = 16
-_BATCH = 256
+_BYTES: Final = 16
+_BATCH: Final = 256
 # The first two bits of this digit are 1 and 0 (RFC 9562, section 4.1).
-_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @final

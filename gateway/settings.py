@@ -41,7 +41,7 @@ from gateway.setting_names import (
     unknown,
 )
 from gateway.tool_definitions import Settings as PageToolsSettings
-from pool.connections import Settings as ConnectionsSettings
+from pool.connection_settings import Settings as ConnectionsSettings
 from pool.settings import setting
 from pool.workers import Settings as WorkersSettings
 from session import MemorySettings, RedisSettings, parse_store_address

@@ -25,7 +25,7 @@ from typing import Any, Final
 import redis
 import trio
 
-import pool.connections
+import pool.connection_settings
 from loadtest.server import free_port
 from pool.connections import Connections
 from pool.promises import Promise
@@ -134,7 +134,7 @@ async def spread_jobs(client: RedisClient, workers: Workers, commands: int, jobs
 async def measure_ours(port: int, commands: int, tasks: int) -> tuple[Measured, Measured]:
     """Measure our client, with tasks and with jobs."""
     timers: Timers[Callable[[], None]] = Timers(trio.current_time())
-    connections = Connections(pool.connections.Settings(), timers, _fail)
+    connections = Connections(pool.connection_settings.Settings(), timers, _fail)
     workers = Workers(WorkerSettings(), on_failure=_fail)
     client = RedisClient(
         parse_address(f"redis://127.0.0.1:{port}"),

@@ -244,23 +244,22 @@ class Connection:
             selector.modify(self.number, interest)
         self._interest = interest
 
-    def readable(self) -> None:
-        """Read once and hand on; called when the selector says so."""
+    def receive(self) -> bytes:
+        """Read once, and see to what is no data; called when the selector says so."""
         sock = self._socket
         if sock is None:
-            return
+            return b""
         try:
             data = sock.recv(_READ_BYTES)
         except BlockingIOError:
-            return
+            return b""
         except OSError:
             self.abort()
-            return
+            return b""
         self._owner.reads += 1
         if data:
-            if not self.closing:
-                self.protocol.data_received(data)
-        elif self.closing and self._outbox is None:
+            return data
+        if self.closing and self._outbox is None:
             self.abort()
         else:
             # A socket at its end stays readable: watching it would spin.
@@ -268,6 +267,7 @@ class Connection:
             self.pause_reading()
             if not self.closing and not self.protocol.eof_received():
                 self.close()
+        return b""
 
     def flush(self) -> None:
         """Give the kernel what is queued; arm the deadline for what it refuses."""
@@ -293,7 +293,7 @@ class Connection:
                 outbox[0] = memoryview(data)[sent:]
                 self._blocked(sent)
                 return
-            del outbox[0]
+            outbox.pop(0)
         self._outbox = None
         self._longest = 0
         if was_blocked:

@@ -13,7 +13,6 @@ bound and a deadline, and past either the connection is closed.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import socket
 from collections.abc import Callable, Sequence
@@ -32,11 +31,11 @@ from pool.connection import (
     ProtocolFactory,
     make_room,
 )
+from pool.connection_settings import Settings
 from pool.flusher import Flusher
 from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
 from pool.refusal import refuse
-from pool.settings import setting
 from pool.statistics import ConnectionStatistics
 from pool.timers import Timer, Timers
 
@@ -49,40 +48,6 @@ _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _TICK_SECONDS: Final = 0.05
 _OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """Limits on connections, for all ports together."""
-
-    maximum: int = setting(
-        16_384,
-        "Open connections in all; more displace those that ask for nothing, or get 503.",
-        unit="connections",
-        minimum=1,
-    )
-    per_address: int = setting(
-        16_384,
-        "Open connections from one peer address; more displace its own, or get 503.",
-        unit="connections",
-        minimum=1,
-    )
-    outbox_bytes: int = setting(
-        4 * 1024 * 1024,
-        "Bytes waiting for a peer that does not read, besides the longest message; past it the "
-        "connection is closed.",
-        unit="bytes",
-        minimum=64 * 1024,
-    )
-    send_seconds: float = setting(
-        10.0, "How long a peer may take nothing of what waits for it.", unit="seconds", minimum=0.1
-    )
-    accept_pause_seconds: float = setting(
-        0.5,
-        "How long no connection is accepted after the process ran out of file descriptors.",
-        unit="seconds",
-        minimum=0.01,
-    )
 
 
 OnFailure = Callable[["Connection | None", Exception], None]
@@ -224,6 +189,7 @@ class Connections:
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True
+        received: list[tuple[Connection, bytes]] = []
         for number, events in ready:
             # Who was closed since they were ready is gone. A newcomer may have their
             # descriptor: it finds nothing to read, and nothing is lost.
@@ -234,10 +200,19 @@ class Connections:
                     self._accept(listener)
                 continue
             try:
-                if events != WRITE:
-                    connection.readable()
+                if events != WRITE and (data := connection.receive()):
+                    received.append((connection, data))
                 if events & WRITE:
                     connection.flush()
+            except Exception as error:  # noqa: BLE001 - the connection boundary
+                self._failed(connection, error)
+        # All is read first: in turns, the kernel's code and ours would each find the other's
+        # in the processor's cache.
+        for connection, data in received:
+            try:
+                # Who was closed meanwhile has nobody's protocol.
+                if not connection.closing:
+                    connection.protocol.data_received(data)
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(connection, error)
         self.flush()
@@ -277,11 +252,7 @@ class Connections:
     def _say_last_words(self) -> None:
         last_words, self._last_words = self._last_words, []
         for callback in last_words:
-            try:
-                callback()
-            except Exception as error:  # noqa: BLE001 - the connection boundary
-                self.failures += 1
-                self._on_failure(None, error)
+            self._call(callback)
 
     def _expire(self, now: float) -> bool:
         """Call what is due on the timers, for one turn; return whether that was all.
@@ -292,21 +263,24 @@ class Connections:
         end = now + _SECONDS_PER_TURN
         all_done = True
         for callback in self.timers.due(now):
-            try:
-                callback()
-            except Exception as error:  # noqa: BLE001 - the connection boundary
-                self.failures += 1
-                self._on_failure(None, error)
+            self._call(callback)
             if trio.current_time() > end:
                 all_done = False
                 break
         self.flush()
         return all_done
 
-    def _failed(self, connection: Connection, error: Exception) -> None:
+    def _call(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - the connection boundary
+            self._failed(None, error)
+
+    def _failed(self, connection: Connection | None, error: Exception) -> None:
         self.failures += 1
         self._on_failure(connection, error)
-        connection.abort()
+        if connection is not None:
+            connection.abort()
 
     async def _keep_time(self) -> None:
         """Call what is due on the timers, and measure how late the loop is."""

@@ -35,6 +35,10 @@ _SHAPE: Final = bytes.maketrans(b"123456789[", b"0" * 9 + b"{")
 # 100,000 empty lists take msgspec and the collector 10 ms, a million 250 ms.
 _MAX_CONTAINERS: Final = 65_536
 
+_MAX_DEPTH: Final = 64
+_TOO_DEEP: Final = f"nested more than {_MAX_DEPTH} levels deep"
+_TOO_LARGE: Final = "an integer is beyond 2^53-1 and would be rounded; send it as text"
+
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 # As signed bytes: one level down, one level up.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -63,23 +67,25 @@ class DecodeError(ValueError):
     """The bytes are not one JSON value that every reader understands alike."""
 
 
-def decode(data: bytes, *, max_depth: int = 64) -> object:
+def decode(data: bytes) -> object:
     """Return the value of a JSON document.
 
     Raises:
         DecodeError: it is not one, or breaks a limit; the message says what and,
             where it can, at which byte.
     """
-    shape = data.translate(_SHAPE)
-    # As many brackets as that can be nested to the limit, not beyond.
-    if shape.count(b"{") > max_depth or shape.find(_LONG) >= 0:
-        _check_shape(data, max_depth)
+    is_short = len(data) <= _SHORT
+    if not is_short:
+        shape = data.translate(_SHAPE)
+        # As many brackets as that can be nested to the limit, not beyond.
+        if shape.count(b"{") > _MAX_DEPTH or shape.find(_LONG) >= 0:
+            _check_shape(data)
     try:
         value = _parse(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(_explained(error, data)) from None
     # Each key has a colon. If there are no more of them than keys, then none was lost.
-    if len(data) <= _SHORT and data.count(b":") == _keys_of(value):
+    if is_short and data.count(b":") == _keys_of(value):
         return value
     # Most programs write JSON as msgspec does. If writing the value again gives
     # the same bytes, then nothing was lost on the way, no repeated key either.
@@ -134,7 +140,7 @@ def encode(value: Any) -> bytes:
     return written
 
 
-def _check_shape(data: bytes, max_depth: int) -> None:
+def _check_shape(data: bytes) -> None:
     """Refuse what is too deep, has too many containers or rounds an integer.
 
     Exact for valid JSON. Of anything else it may say the wrong thing, or nothing;
@@ -148,26 +154,32 @@ def _check_shape(data: bytes, max_depth: int) -> None:
     if outside.count(b"[") + outside.count(b"{") > _MAX_CONTAINERS:
         raise DecodeError(f"more than {_MAX_CONTAINERS} objects and arrays")
     steps = memoryview(outside.translate(_STEPS, _NOT_BRACKETS)).cast("b")
-    if max(accumulate(steps), default=0) > max_depth:
-        raise DecodeError(f"nested more than {max_depth} levels deep")
+    if max(accumulate(steps), default=0) > _MAX_DEPTH:
+        raise DecodeError(_TOO_DEEP)
     for number in _NUMBER.findall(outside):
         digits = number.lstrip(b"-")
         if digits.isdigit() and (len(digits) > len(_LONG) or int(digits) > _LARGEST):
-            raise DecodeError("an integer is beyond 2^53-1 and would be rounded; send it as text")
+            raise DecodeError(_TOO_LARGE)
 
 
-def _keys_of(value: object) -> int:
-    """Count the keys in a value that was parsed."""
-    count = 0
+def _keys_of(value: object, levels: int = _MAX_DEPTH) -> int:
+    """Count the keys in a value that was parsed; refuse what `_check_shape` does."""
     if isinstance(value, dict):
         count = len(value)
-        for each in value.values():
-            if isinstance(each, (dict, list)):
-                count += _keys_of(each)
+        members: Iterable[object] = value.values()
     elif isinstance(value, list):
-        for each in value:
-            if isinstance(each, (dict, list)):
-                count += _keys_of(each)
+        count, members = 0, value
+    else:
+        if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+            raise DecodeError(_TOO_LARGE)
+        return 0
+    if not levels:
+        raise DecodeError(_TOO_DEEP)
+    for each in members:
+        # A call for each integer would cost more than all the rest.
+        is_large = isinstance(each, int) and not -_LARGEST <= each <= _LARGEST
+        if is_large or isinstance(each, (dict, list)):
+            count += _keys_of(each, levels - 1)
     return count
 
 

@@ -11,7 +11,7 @@ import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import final
+from typing import Final, final
 
 import msgspec
 
@@ -24,8 +24,8 @@ from session.model import Ballot, Draft, McpSession, Noted, Outcome, Presence, Q
 from session.store import Admission, Found, Heard, Listening, Settlement
 
 # What a question costs beside its texts, and a note of it.
-_OVERHEAD_BYTES = 1024
-_NOTE_BYTES = 256
+_OVERHEAD_BYTES: Final = 1024
+_NOTE_BYTES: Final = 256
 
 
 @final

@@ -65,6 +65,8 @@ TESTED_ELSEWHERE: Final = {
     "session/credentials.py": "a contract and its memory: tests/contract/test_credentials.py",
     "session/errors.py": "types; tests/session/test_memory.py and tests/contract raise them",
     "session/memory_bus.py": "tells nobody anything",
+    "pool/connection_settings.py": "declarations; tests/pool/test_connections.py sets them",
+    "gateway/frontends/subprotocols.py": "what handshakes choose: tests/live/test_bombs.py",
     "session/memory_settings.py": "declarations; tests/session/test_memory.py sets them",
     "session/model.py": "values",
     "session/receipts.py": "a contract and its memory half: tests/contract/test_receipts.py",

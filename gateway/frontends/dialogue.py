@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from gateway import errors
 from gateway.errors import CredentialError, CredentialsUnavailableError, ForbiddenError
-from gateway.frontends import large, messages, quota, tools, wire
+from gateway.frontends import large, messages, quota, tools
 from gateway.frontends.frames import encode_text
 from gateway.frontends.messages import MessageError
+from gateway.frontends.wire import Connect, Disconnect, DraftMessage, Message, Seen, UserResponse
 from session.errors import StoreUnavailableError
 from session.model import NOBODY, Draft, Presence
 from session.steps import WHOLE
@@ -47,45 +48,45 @@ def unusable(socket: FrontendSocket, error: MessageError, size: int) -> None:
     socket.complain(error.code, str(error), request_id=error.request_id)
 
 
-def use(socket: FrontendSocket, message: wire.Message, size: int) -> None:
+def use(socket: FrontendSocket, message: Message, size: int) -> None:
     """Take a message of so many bytes, if its sender may send it; answers without a detour."""
     endpoint = socket.endpoint
     kind = type(message)
     endpoint.metrics.message_in(messages.NAMES[kind], size)
-    if socket.principal is NOBODY and kind is not wire.Connect:
+    if socket.principal is NOBODY and kind is not Connect:
         socket.complain("unauthenticated", "Say who you are first: connect with a token.")
     elif endpoint.quotas is None or quota.passes(socket, endpoint.quotas, message, size):
-        if type(message) is wire.UserResponse:
+        if type(message) is UserResponse:
             socket.start(respond(socket, message, size), message.request_id)
         else:
             take(socket, message, size)
 
 
-def take(socket: FrontendSocket, message: wire.Message, size: int) -> None:
+def take(socket: FrontendSocket, message: Message, size: int) -> None:
     """Take a message of so many bytes that may be taken."""
-    if type(message) is wire.UserResponse:
+    if type(message) is UserResponse:
         socket.start(respond(socket, message, size), message.request_id)
         return
     router = socket.endpoint.router
     match message:
-        case wire.Connect():
+        case Connect():
             socket.start(connect(socket, message))
-        case wire.DraftMessage():
+        case DraftMessage():
             limit = router.settings.draft_bytes
             if len(message.text) > limit:
                 text = f"A draft has at most {limit} characters."
                 socket.complain("too_large", text, request_id=message.request_id)
             else:
                 socket.start(save_draft(socket, message))
-        case wire.Seen():
+        case Seen():
             router.saw(socket, message.request_id)
-        case wire.Disconnect():
+        case Disconnect():
             socket.close(errors.CLOSE_NORMAL)
         case _:
             tools.take(socket, message, size)
 
 
-async def respond(socket: FrontendSocket, message: wire.UserResponse, size: int) -> None:
+async def respond(socket: FrontendSocket, message: UserResponse, size: int) -> None:
     """Settle a question, and say what became of the answer, which came in so many bytes."""
     router = socket.endpoint.router
     question_id = message.request_id
@@ -117,7 +118,7 @@ async def respond(socket: FrontendSocket, message: wire.UserResponse, size: int)
         socket.send_message("response_ack", encode_text(messages.response_ack(question_id, ack)))
 
 
-async def save_draft(socket: FrontendSocket, message: wire.DraftMessage) -> None:
+async def save_draft(socket: FrontendSocket, message: DraftMessage) -> None:
     """Keep what a person has typed, for when this frontend comes back.
 
     While the store is away it is not kept, and nobody is disturbed: the page has it still,
@@ -131,7 +132,7 @@ async def save_draft(socket: FrontendSocket, message: wire.DraftMessage) -> None
         socket.endpoint.metrics.refused.labels("drafts").inc()
 
 
-async def connect(socket: FrontendSocket, message: wire.Connect) -> None:
+async def connect(socket: FrontendSocket, message: Connect) -> None:
     """Find out who a frontend is, tell it so, and show it what waits."""
     if socket.is_connecting:
         # Two at once could each see what the other has not changed yet.
@@ -149,7 +150,7 @@ async def connect(socket: FrontendSocket, message: wire.Connect) -> None:
         await attach(socket, message.name)
 
 
-async def _welcome(socket: FrontendSocket, message: wire.Connect) -> bool:
+async def _welcome(socket: FrontendSocket, message: Connect) -> bool:
     endpoint = socket.endpoint
     become = partial(_become, socket, message)
     if endpoint.doorman is not None:
@@ -199,7 +200,7 @@ async def leave(socket: FrontendSocket) -> None:
         await endpoint.tools.take(socket)
 
 
-def _become(socket: FrontendSocket, message: wire.Connect) -> None:
+def _become(socket: FrontendSocket, message: Connect) -> None:
     socket.frontend_id = message.frontend_id or socket.frontend_id
     socket.user = message.user
     socket.groups = message.groups
@@ -217,7 +218,7 @@ def _become_known(socket: FrontendSocket, recognized: Recognized) -> None:
 
 
 async def _recognized(
-    socket: FrontendSocket, doorman: Doorman, message: wire.Connect
+    socket: FrontendSocket, doorman: Doorman, message: Connect
 ) -> Recognized | None:
     """Return who a frontend is; `None` if it was told why that is not known."""
     try:

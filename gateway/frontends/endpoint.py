@@ -14,7 +14,6 @@ from websockets.datastructures import Headers as WebSocketHeaders
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.http11 import Request as WebSocketRequest
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from gateway.errors import OverQuotaError
 from gateway.frontends import messages, quota
@@ -32,6 +31,12 @@ from gateway.frontends.messages import Stamps
 from gateway.frontends.socket import FrontendSocket
 from gateway.frontends.static import StaticFiles
 from gateway.frontends.strange import Agreed
+from gateway.frontends.subprotocols import (
+    SUBPROTOCOL,
+    ZSTD_SUBPROTOCOL,
+    with_zstd,
+    without_zstd,
+)
 from gateway.http.messages import Headers, Request, Responder
 from gateway.ids import Ids
 from gateway.large import Large
@@ -48,11 +53,6 @@ from pool.timers import Timers
 from pool.workers import QueueFullError, Workers
 from session import dictionary, gojson
 from session.model import NOBODY, Outcome, Principal
-
-SUBPROTOCOL: Final = Subprotocol("frontend-router.v1")
-#: The same, with binary messages that are zstd frames.
-ZSTD_SUBPROTOCOL: Final = Subprotocol("frontend-router.v1.zstd")
-
 
 # What has such a name never changes: RFC 8246.
 _DICTIONARY: Final = "dictionaries/"
@@ -284,7 +284,7 @@ class FrontendsEndpoint:
         protocol = ServerProtocol(
             extensions=deflate_extension(offered) if self._codings else None,
             subprotocols=[ZSTD_SUBPROTOCOL, SUBPROTOCOL],
-            select_subprotocol=_with_zstd if self._codings else _without_zstd,
+            select_subprotocol=with_zstd if self._codings else without_zstd,
         )
         headers = WebSocketHeaders(
             [
@@ -373,15 +373,6 @@ async def _welcome_later(
     else:
         for slots in frontends:
             slots.take_back()
-
-
-def _with_zstd(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Take one of ours when it is offered; whoever offers others is served without one."""
-    return next((each for each in (ZSTD_SUBPROTOCOL, SUBPROTOCOL) if each in offered), None)
-
-
-def _without_zstd(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 def _problem(message: str) -> bytes:

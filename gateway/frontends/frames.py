@@ -20,6 +20,8 @@ _CONTROL: Final = 0x08
 _LENGTH: Final = 0x7F
 _TWO_BYTES: Final = 126
 _EIGHT_BYTES: Final = 127
+# What stands before a short text.
+_HEADS: Final = tuple(bytes((_TEXT, length)) for length in range(_TWO_BYTES))
 # The longest there is.
 _HEADER: Final = 14
 # Fragments that are handed on before it is looked at what came of them.
@@ -111,7 +113,7 @@ def encode_text(payload: bytes) -> bytes:
     """Return a server's text frame: whole and unmasked."""
     length = len(payload)
     if length < _TWO_BYTES:
-        return b"\x81%c%b" % (length, payload)
+        return b"%b%b" % (_HEADS[length], payload)
     if length < 0x10000:  # noqa: PLR2004 - what two bytes hold
         return b"\x81\x7e%b%b" % (length.to_bytes(2, "big"), payload)
     return b"\x81\x7f%b%b" % (length.to_bytes(8, "big"), payload)

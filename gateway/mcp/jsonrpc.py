@@ -49,7 +49,7 @@ _REQUEST: Final = ("jsonrpc", "id", "method", "params")
 _ENVELOPE: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
 _NO_PARAMS: Final[dict[str, Any]] = {}
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Kind(enum.Enum):

@@ -30,7 +30,7 @@ _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 _EXPRESSION: Final = re.compile(r"\{([A-Za-z0-9_]+)\}")
 _NAME_LENGTH: Final = 1024
 
-_encode = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 ToolHandler = Callable[[Call, Any], Awaitable[ToolResult | Encoded | Later]]
 ResourceReader = Callable[[Call, str, dict[str, str]], Awaitable[ReadResult | Encoded | Later]]

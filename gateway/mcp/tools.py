@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Coroutine
 from typing import Any, Final, final
 
-import msgspec
+from msgspec import UNSET
 
 from gateway.errors import InvalidAskError, NobodyConnectedError
 from gateway.mcp import approving, quota, reading, several, tasks
@@ -335,11 +335,11 @@ def _ask(call: Call, arguments: AskUser) -> Ask:
         parts, schema = several.form_of(arguments)
     return Ask(
         arguments.question,
-        None if timeout is msgspec.UNSET else timeout,
-        EVERYONE if audience is msgspec.UNSET else audience_of(audience),
-        None if delivery is msgspec.UNSET else _DELIVERY[delivery],
+        None if timeout is UNSET else timeout,
+        EVERYONE if audience is UNSET else audience_of(audience),
+        None if delivery is UNSET else _DELIVERY[delivery],
         choices,
-        None if schema is msgspec.UNSET else schema,
+        None if schema is UNSET else schema,
         arguments.context,
         arguments.idempotency_key,
         "" if session is None else session.id,
@@ -348,7 +348,7 @@ def _ask(call: Call, arguments: AskUser) -> Ask:
         None,
         "" if arguments.urgency == "normal" else arguments.urgency,
         parts,
-        0 if audience is msgspec.UNSET else quorum_of(audience),
+        0 if audience is UNSET else quorum_of(audience),
     )
 
 

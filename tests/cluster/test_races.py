@@ -19,8 +19,8 @@ from gateway.clock import WallClock
 from gateway.ids import Ids
 from haproxy.redis_cluster import RedisNode
 from pool.connection import Callback, Connection
+from pool.connection_settings import Settings as ConnectionsSettings
 from pool.connections import Connections
-from pool.connections import Settings as ConnectionsSettings
 from pool.timers import Timers
 from session import parse_store_address
 from session.model import Outcome, Question, State

@@ -11,7 +11,8 @@ import trio
 import trio.testing
 
 from pool.connection import Connection, IsProxy
-from pool.connections import Connections, Settings
+from pool.connection_settings import Settings
+from pool.connections import Connections
 from pool.timers import Timers
 
 Limits = Callable[..., Settings]

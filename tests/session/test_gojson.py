@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -131,8 +132,15 @@ def test_the_depth_is_exact() -> None:
     assert decode(b'{"":' * 64 + b"1" + b"}" * 64) is not None
     with pytest.raises(DecodeError, match="nested more than 64 levels"):
         decode(b"[" * 65 + b"]" * 65)
-    with pytest.raises(DecodeError, match="nested more than 2 levels"):
-        decode(b'[{"a":[]}]', max_depth=2)
+    with pytest.raises(DecodeError, match="nested more than 64 levels"):
+        decode(b"[" * 64 + b'{"a":1}' + b"]" * 64)
+
+
+def test_the_depth_of_what_is_long_is_exact() -> None:
+    text = b'"%b",' % (b"x" * gojson._SHORT)
+    assert decode(b"[" * 64 + text + b"1" + b"]" * 64) is not None
+    with pytest.raises(DecodeError, match="nested more than 64 levels"):
+        decode(b"[" * 65 + text + b"1" + b"]" * 65)
 
 
 def test_brackets_in_text_and_siblings_are_not_depth() -> None:
@@ -148,8 +156,14 @@ def test_containers_are_counted_whatever_their_depth() -> None:
 
 
 def test_a_parser_out_of_stack_is_a_refusal() -> None:
-    with pytest.raises(DecodeError, match="nested too deep"):
-        decode(b"[" * 60_000, max_depth=10**6)
+    most = sys.getrecursionlimit()
+    # As it is outside of tests, for which Hypothesis wants more.
+    sys.setrecursionlimit(1_000)
+    try:
+        with pytest.raises(DecodeError, match="nested too deep"):
+            decode(b"[" * 1_100 + b"]" * 1_100)
+    finally:
+        sys.setrecursionlimit(most)
 
 
 def test_a_repeated_key_in_a_large_document_is_not_looked_for() -> None:

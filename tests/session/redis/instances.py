@@ -13,8 +13,8 @@ import trio
 
 from gateway.ids import Ids
 from pool.connection import Callback
+from pool.connection_settings import Settings as ConnectionSettings
 from pool.connections import Connections
-from pool.connections import Settings as ConnectionSettings
 from pool.timers import Timers
 from session import RedisSettings, parse_store_address
 from session.model import Audience, Outcome

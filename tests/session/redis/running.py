@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
+from pool.connection_settings import Settings as ConnectionSettings
 from pool.connections import Connections
-from pool.connections import Settings as ConnectionSettings
 from pool.timers import Timers
 from pool.workers import Settings as WorkerSettings
 from pool.workers import Workers

@@ -10,7 +10,8 @@ from typing import Any
 import hiredis
 
 from pool.connection import Connection
-from pool.connections import Connections, Settings
+from pool.connection_settings import Settings
+from pool.connections import Connections
 from pool.timers import Timers
 from session.redis.commands import REPLICATED, Command, pack
 from session.redis.link import Link, LinkOwner

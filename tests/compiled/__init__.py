@@ -1,0 +1,1 @@
+"""What `make compiled` adds to the sources, tried with small modules."""
