@@ -234,7 +234,8 @@ class Metrics:
         self.failures = counter(
             "frontend_router_failures_total", "Defects: what ended with an exception.", ("where",)
         )
-        self._routes: dict[tuple[str, str], _Route] = {}
+        # By path and method: tuples of both would have to be made and hashed.
+        self._routes: dict[str, dict[str, _Route]] = {}
         self._calls: dict[tuple[str, str, str], _Call] = {}
         self._ends: dict[str, tuple[Count, Histogram]] = {}
         self._in = _Direction(self, "in")
@@ -253,7 +254,8 @@ class Metrics:
         Both words come from outside and may be anything; without a method it was no
         request, and what was sent back is a refusal.
         """
-        route = self._routes.get((method, path))
+        routes = self._routes.get(path)
+        route = None if routes is None else routes.get(method)
         if route is None:
             route = self._route(method, path)
         route.requests(status).inc()
@@ -295,10 +297,10 @@ class Metrics:
             self.refused.labels("http").inc()
         known_method = method if method in _METHODS else _OTHER
         known_path = path if path in _ENDPOINTS else _OTHER
-        key = (known_method, known_path)
-        route = self._routes.get(key)
+        routes = self._routes.setdefault(known_path, {})
+        route = routes.get(known_method)
         if route is None:
-            route = self._routes[key] = _Route(self, known_method, known_path)
+            route = routes[known_method] = _Route(self, known_method, known_path)
         return route
 
     # -- when scraped

@@ -78,7 +78,7 @@ class Dispatcher:
         """Make the call that a message asks for, as a part of an exchange."""
         self._ledger.active += 1
         call = Call(self._ledger, exchange, revision, principal, message, self._now())
-        exchange.calls = (*exchange.calls, call)
+        exchange.calls = (*exchange.calls, call) if exchange.calls else (call,)
         return call
 
     def run(self, call: Call, facts: Facts) -> None:

@@ -152,9 +152,10 @@ class Exchange:
             self._deliver_part(payload)
         elif self.state == OPEN and (self.facts.accepts_json or status != 200):  # noqa: PLR2004 - HTTP
             self._finished()
-            if self.headers:
-                headers = (*self.headers, *headers) if headers else self.headers
-            self.responder.respond(status, payload, headers=headers)
+            if self.headers or headers:
+                self.responder.respond(status, payload, headers=(*self.headers, *headers))
+            else:
+                self.responder.respond(status, payload)
         else:
             if self.state == OPEN:
                 self._commit()
