@@ -143,21 +143,6 @@ class Ask:
         self.tool = tool
 
 
-@final
-class Asked:
-    """What became of an ask: its question, and how that ended if it did so before.
-
-    ``fresh``: the question is a new one.
-    """
-
-    __slots__ = ("fresh", "outcome", "question")
-
-    def __init__(self, question: Question, outcome: Outcome | None, *, fresh: bool) -> None:
-        self.question = question
-        self.outcome = outcome
-        self.fresh = fresh
-
-
 class Ack(NamedTuple):
     """What became of somebody's answer."""
 

@@ -27,7 +27,6 @@ from gateway.offers import (
     ACCEPTED,
     Ack,
     Ask,
-    Asked,
     Offer,
     Recipient,
     RouterStatistics,
@@ -44,7 +43,7 @@ from gateway.releases import Releases
 from gateway.waiters import Waiter
 from gateway.withdrawals import Withdrawals
 from pool.workers import QueueFullError, to_worker
-from session import Bus, Found, Listed, Settlement, Store
+from session import Admission, Bus, Found, Listed, Settlement, Store
 from session.errors import StoreUnavailableError, TooManyPendingError
 from session.model import Delivery, Outcome, Principal, Question, State
 
@@ -100,7 +99,7 @@ class Router:
 
     # -- for callers
 
-    async def ask(self, principal: Principal, ask: Ask, waiter: Waiter | None) -> Asked:
+    async def ask(self, principal: Principal, ask: Ask, waiter: Waiter | None) -> Admission:
         """Store a question and offer it; ``waiter`` hears how it ends.
 
         An ask that repeats an idempotency key joins the earlier question; if
@@ -124,7 +123,7 @@ class Router:
         admitted = await self.store.admit(question, hold=holds)
         question = admitted.question
         if admitted.outcome is not None:
-            return Asked(question, admitted.outcome, fresh=False)
+            return admitted
         offer = self.offer_of(question)
         if waiter is not None:
             offer.waiters.append(waiter)
@@ -139,7 +138,7 @@ class Router:
             elif self.dispatch.anybody(question):
                 # Somebody has come since. Whatever comes of it: the question is asked.
                 await self.consider_soon(question)
-        return Asked(question, None, fresh=admitted.fresh)
+        return admitted
 
     def forget(self, question_id: str, waiter: Waiter) -> None:
         """The caller left: ``waiter`` hears nothing more; the question stays."""

@@ -32,7 +32,7 @@ class Connect(msgspec.Struct, tag="connect", omit_defaults=True):
         return f"Connect(frontend_id={self.frontend_id!r})"
 
 
-class UserResponse(msgspec.Struct, tag="user_response", omit_defaults=True):
+class UserResponse(msgspec.Struct, tag="user_response", omit_defaults=True, gc=False):
     """A person's answer, or refusal to give one."""
 
     request_id: str
@@ -98,7 +98,7 @@ Message = (
 )
 
 
-class Asker(msgspec.Struct, omit_defaults=True):
+class Asker(msgspec.Struct, omit_defaults=True, gc=False):
     """Who asks."""
 
     subject: str
@@ -114,7 +114,9 @@ class ApprovalAsked(msgspec.Struct, omit_defaults=True):
     reason: str = ""
 
 
-class AskUser(msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker": "from"}):
+class AskUser(
+    msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker": "from"}, gc=False
+):
     """The fields in their order on the wire; what is empty is left out."""
 
     request_id: str
@@ -132,14 +134,14 @@ class AskUser(msgspec.Struct, tag="ask_user", omit_defaults=True, rename={"asker
     urgency: str = ""
 
 
-class SettledBy(msgspec.Struct, omit_defaults=True):
+class SettledBy(msgspec.Struct, omit_defaults=True, gc=False):
     """The frontend that settled a question."""
 
     frontend_id: str
     user: str = ""
 
 
-class QuestionClosed(msgspec.Struct, tag="question_closed", omit_defaults=True):
+class QuestionClosed(msgspec.Struct, tag="question_closed", omit_defaults=True, gc=False):
     """A question is no longer this frontend's."""
 
     request_id: str
@@ -147,7 +149,7 @@ class QuestionClosed(msgspec.Struct, tag="question_closed", omit_defaults=True):
     by: SettledBy | None = None
 
 
-class ResponseAck(msgspec.Struct, tag="response_ack", omit_defaults=True):
+class ResponseAck(msgspec.Struct, tag="response_ack", omit_defaults=True, gc=False):
     """What became of an answer."""
 
     request_id: str

@@ -106,7 +106,7 @@ UrgencyField = Annotated[
 ]
 
 
-class AskUser(msgspec.Struct, forbid_unknown_fields=True):
+class AskUser(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Arguments of ask_user."""
 
     question: Annotated[str, Meta(description="The question to ask the user")]

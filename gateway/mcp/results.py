@@ -33,7 +33,7 @@ class Implementation(msgspec.Struct, frozen=True, omit_defaults=True, rename="ca
     website_url: str = ""
 
 
-class Result(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Result(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """The base of every result. ``meta`` is the member ``_meta``."""
 
     #: Whether the modern revisions want cache hints on it.
