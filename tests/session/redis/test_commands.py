@@ -25,9 +25,9 @@ def words(packed: bytes) -> object:
     return reader.gets()
 
 
-def test_a_large_value_is_sent_as_a_small_one_is() -> None:
+def test_a_script_is_sent_as_hiredis_would_send_it() -> None:
     script = Script("any", "return 1")
-    for size in (WHOLE, WHOLE + 1):
+    for size in (0, 9, 10, 1_023, 1_024, WHOLE, WHOLE + 1):
         values = (b"x" * size, "\u00e9", 0, 1.5, 1_800_000_000.125, b"")
         packed = script.packed([b"k"], values)
         assert packed == pack((b"EVALSHA", script.sha1, 1, b"k", *values))
