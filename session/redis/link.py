@@ -36,6 +36,9 @@ from session.redis.commands import (
 from session.redis.replies import error_of
 
 _NOTHING: Final = object()
+# What is final costs compiled code no look-up.
+_PUSHED: Final = hiredis.PushNotification
+_REFUSED: Final = hiredis.ReplyError
 
 
 class LinkOwner:
@@ -223,7 +226,7 @@ class Link:
             reply = gets()
             if reply is _NOTHING:
                 return
-            if type(reply) is hiredis.PushNotification:
+            if type(reply) is _PUSHED:
                 self._take_push(reply)
                 continue
             if not awaiting:
@@ -233,7 +236,7 @@ class Link:
                 return
             command = awaiting.popleft()
             self._bytes -= command.size
-            if isinstance(reply, hiredis.ReplyError):
+            if isinstance(reply, _REFUSED):
                 self._take_error(command, str(reply))
             elif command.kind == ROUTED:
                 command.set(reply)
