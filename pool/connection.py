@@ -98,6 +98,7 @@ class Connection:
         "outbox_limit",
         "peer",
         "protocol",
+        "received",
         "tell_when_drained",
     )
 
@@ -119,9 +120,10 @@ class Connection:
         self._outbox: list[bytes | memoryview] | None = None
         self._interest = READ
         self._deadline: Timer[Callback] | None = None
-        self._progress = 0
-        self._longest = 0
+        self._progress = self._longest = 0
         self._eof = False
+        #: What was read and is to be taken in this turn; its owner keeps it.
+        self.received = b""
         #: Whether we connected, and not the peer.
         self.is_ours = is_ours
         #: Whether nothing is under way: its protocol says so, and it may be closed for
@@ -192,8 +194,8 @@ class Connection:
 
     def has_unread(self) -> bool:
         """Whether its peer has sent something that was not looked at yet."""
-        if self._socket is None:
-            return False
+        if self._socket is None or self.received:
+            return bool(self.received)
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
         except OSError:
@@ -223,10 +225,8 @@ class Connection:
             return
         if self._interest:
             self._owner.selector.unregister(self.number)
-        self._socket = None
-        self._interest = 0
-        self._outbox = None
-        self.outbox_bytes = 0
+        self._socket = self._outbox = None
+        self._interest = self.outbox_bytes = 0
         self._disarm()
         sock.close()
         self._owner.lost(self)
@@ -257,17 +257,15 @@ class Connection:
             self.abort()
             return b""
         self._owner.reads += 1
-        if data:
-            return data
-        if self.closing and self._outbox is None:
+        if not data and self.closing and self._outbox is None:
             self.abort()
-        else:
+        elif not data:
             # A socket at its end stays readable: watching it would spin.
             self._eof = True
             self.pause_reading()
             if not self.closing and not self.protocol.eof_received():
                 self.close()
-        return b""
+        return data
 
     def flush(self) -> None:
         """Give the kernel what is queued; arm the deadline for what it refuses."""

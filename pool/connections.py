@@ -189,7 +189,7 @@ class Connections:
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True
-        received: list[tuple[Connection, bytes]] = []
+        receivers: list[Connection] = []
         for number, events in ready:
             # Who was closed since they were ready is gone. A newcomer may have their
             # descriptor: it finds nothing to read, and nothing is lost.
@@ -201,14 +201,16 @@ class Connections:
                 continue
             try:
                 if events != WRITE and (data := connection.receive()):
-                    received.append((connection, data))
+                    connection.received = data
+                    receivers.append(connection)
                 if events & WRITE:
                     connection.flush()
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(connection, error)
         # All is read first: in turns, the kernel's code and ours would each find the other's
         # in the processor's cache.
-        for connection, data in received:
+        for connection in receivers:
+            data, connection.received = connection.received, b""
             try:
                 # Who was closed meanwhile has nobody's protocol.
                 if not connection.closing:

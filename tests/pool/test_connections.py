@@ -1,6 +1,7 @@
 """The one task that owns every socket, on real loopback sockets."""
 
 import contextlib
+import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -467,6 +468,17 @@ async def test_who_is_at_work_or_stays_or_has_just_sent_something_makes_no_room(
         assert await stream.receive_some() == b"unread"
         await server.client()
         assert sender.log[-1] == "lost"
+
+
+async def test_who_was_read_before_a_newcomer_is_let_in_makes_no_room() -> None:
+    async with open_server(maximum=1) as server:
+        server.idle = True
+        sender, _ = await server.client()
+        # Both before the server has its turn.
+        os.write(sender.socket.fileno(), b"unread")
+        with socket.create_connection(server.address) as newcomer:
+            assert await sender.receive_some() == b"unread"
+            assert await trio.to_thread.run_sync(newcomer.recv, 100) == b"refused"
 
 
 async def test_a_crowd_makes_room_out_of_a_bounded_number() -> None:
