@@ -194,8 +194,10 @@ class Connection:
 
     def has_unread(self) -> bool:
         """Whether its peer has sent something that was not looked at yet."""
-        if self._socket is None or self.received:
-            return bool(self.received)
+        if self.received:
+            return True
+        if self._socket is None:
+            return False
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
         except OSError:

@@ -94,7 +94,7 @@ class ResourceLink(msgspec.Struct, tag_field="type", tag="resource_link", omit_d
 Content = TextContent | ImageContent | AudioContent | EmbeddedResource | ResourceLink
 
 
-class ToolResult(Result, gc=False):
+class ToolResult(Result):
     """What a tool has to say. ``is_error`` tells the model that it can try differently."""
 
     content: tuple[Content, ...]
@@ -174,7 +174,7 @@ class QuestionState(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 @final
-class LargeAnswer(ToolResult, gc=False):
+class LargeAnswer(ToolResult):
     """What is said of a question, in steps: one text, and a `QuestionState`."""
 
     def pieces(self, token: str) -> Steps[list[bytes]]:
