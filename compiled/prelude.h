@@ -1,11 +1,12 @@
-/* What stands in front of the C that mypyc writes (`make compiled`): attributes are found once.
+/* What stands in front of the C that mypyc writes (`make compiled`): names are found once.
  *
  * An attribute of what mypyc did not compile, such as a model of msgspec, it has looked up by
  * name each time, as the interpreter had before 3.11. Here each place in the code remembers
  * where the attribute was, for as long as the type stays what it was (`tp_version_tag`), as the
  * interpreter does since (PEP 659). That goes for slots, for getters, which compiled classes
  * have for those that know only their protocol, and for what classes themselves have, such as
- * members of an enum. All else is looked up as ever.
+ * members of an enum. In the same way each place remembers which method of a type it calls, and
+ * what a module's name stands for. All else is looked up as ever.
  */
 
 #include <Python.h>
@@ -118,4 +119,105 @@ static inline PyObject *read_attribute(Place *place, PyObject *object, PyObject 
         read_attribute(&place, (object), (name));   \
     }))
 
+typedef struct {
+    /* Kept, as above. */
+    PyObject *name;
+    PyTypeObject *type;
+    unsigned int version;
+    /* The type keeps it for as long as it is in that state. */
+    PyObject *method;
+} Method;
+
+/* Only a type whose objects have no names of their own says alone what is called. */
+__attribute__((noinline)) static PyObject *
+call_elsewhere(Method *place, PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    PyTypeObject *type = Py_TYPE(args[0]);
+    PyObject *found = NULL;
+    if (type->tp_getattro == PyObject_GenericGetAttr && type->tp_dictoffset == 0) {
+        found = _PyType_Lookup(type, name);
+    }
+    if (found != NULL && PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+        PyObject *before = place->name;
+        *place = (Method){Py_NewRef(name), type, type->tp_version_tag, found};
+        Py_XDECREF(before);
+    }
+    return PyObject_VectorcallMethod(name, args, nargsf, kwnames);
+}
+
+static inline PyObject *
+call_method(Method *place, PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    PyTypeObject *type = Py_TYPE(args[0]);
+    if (type == place->type && type->tp_version_tag == place->version && place->version != 0
+        && name == place->name) {
+        /* What stands before `self` is not the callee's to change. */
+        return PyObject_Vectorcall(place->method, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+    }
+    return call_elsewhere(place, name, args, nargsf, kwnames);
+}
+
+#define PyObject_VectorcallMethod(name, args, nargsf, kwnames)         \
+    (__extension__({                                                   \
+        static Method place;                                           \
+        call_method(&place, (name), (args), (nargsf), (kwnames));      \
+    }))
+
+/* Dictionaries say until 3.13 in which state they are, by a number that no other one ever had. */
+#if PY_VERSION_HEX < 0x030E0000
+#if PY_VERSION_HEX >= 0x030C0000
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* `ma_version_tag` */
+#endif
+
+typedef struct {
+    /* In which state of its module's namespace, which keeps the value meanwhile; 0 is none. */
+    uint64_t version;
+    /* Kept, as above. */
+    PyObject *name;
+    PyObject *value;
+    /* This place reads another dictionary, not a module's: nothing is remembered. */
+    int is_other;
+} Global;
+
+PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key);
+
+__attribute__((noinline)) static PyObject *
+read_global_elsewhere(Global *place, PyObject *dict, PyObject *name)
+{
+    PyObject *value = CPyDict_GetItem(dict, name);
+    if (value == NULL || place->is_other) {
+        return value;
+    }
+    if (!PyDict_CheckExact(dict) || PyDict_GetItemString(dict, "__spec__") == NULL) {
+        *place = (Global){.is_other = 1};
+        return value;
+    }
+    PyObject *before = place->name;
+    *place = (Global){((PyDictObject *)dict)->ma_version_tag, Py_NewRef(name), value, 0};
+    Py_XDECREF(before);
+    return value;
+}
+
+static inline PyObject *read_global(Global *place, PyObject *dict, PyObject *name)
+{
+    if (((PyDictObject *)dict)->ma_version_tag == place->version && name == place->name) {
+        return Py_NewRef(place->value);
+    }
+    return read_global_elsewhere(place, dict, name);
+}
+
+/* mypyc's own code, which follows, declares and defines the function: then the first argument
+ * begins with a type, and this is `DECLARED`. */
+#define CPyDict_GetItem(dict, key) SECOND(TYPE_##dict, CALLED, )(dict, key)
+#define TYPE_PyObject ~, DECLARED,
+#define SECOND(...) SECOND_OF(__VA_ARGS__)
+#define SECOND_OF(first, second, ...) second
+#define DECLARED(dict, key) CPyDict_GetItem(dict, key)
+#define CALLED(dict, key)                               \
+    (__extension__({                                    \
+        static Global global;                           \
+        read_global(&global, (dict), (key));            \
+    }))
+
+#endif
 #endif

@@ -8,6 +8,8 @@ further label sets are counted together as ``other``.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from typing import Final, TypeAlias, final
 
 Labels: TypeAlias = tuple[str, ...]
@@ -34,23 +36,24 @@ class Count:
 class Histogram:
     """How often a value fell into each bucket."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_above", "_bounds", "_counts", "_last", "_up_to", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
-        self.counts: list[int] = [0] * (len(bounds) + 1)
+        self._counts = [Count() for _ in range(len(bounds) + 1)]
         self.total = 0.0
+        # The bucket that counted last: a value often falls where the one before it fell.
+        self._last = self._counts[0]
+        self._above, self._up_to = -math.inf, bounds[0]
 
     def observe(self, value: float) -> None:
         """Count a value; a bucket includes its upper bound."""
-        # Most values are small: this finds their bucket sooner than bisect would.
-        index = 0
-        for bound in self._bounds:
-            if value <= bound:
-                break
-            index += 1
-        counts = self.counts
-        counts[index] = counts[index] + 1
+        if not self._above < value <= self._up_to:
+            index = bisect_left(self._bounds, value)
+            self._above = self._bounds[index - 1] if index else -math.inf
+            self._up_to = self._bounds[index] if index < len(self._bounds) else math.inf
+            self._last = self._counts[index]
+        self._last.value += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -58,8 +61,8 @@ class Histogram:
         so_far = 0
         cumulative = []
         names = [*map(str, self._bounds), "+Inf"]
-        for name, count in zip(names, self.counts, strict=True):
-            so_far += count
+        for name, count in zip(names, self._counts, strict=True):
+            so_far += count.value
             cumulative.append((name, float(so_far)))
         return cumulative
 

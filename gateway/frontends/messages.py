@@ -65,6 +65,10 @@ _KNOWN: Final = frozenset(
 )
 
 
+# The fewest bytes of an answer, beside its question's id and the answer itself.
+_ANSWER: Final = len(_encode(UserResponse("", "")))
+
+
 class MessageError(ValueError):
     """A message that cannot be used: ``code`` for programs, the text for people."""
 
@@ -82,17 +86,29 @@ def decode(payload: bytes) -> Message:
             has a field of the wrong type.
         UnicodeDecodeError: it is not UTF-8 (RFC 6455 section 8.1: close 1007).
     """
-    # The messages that everybody sends, compact and with known fields only: what
-    # writes back to the same bytes was read whole, with no key twice.
-    if payload.count(b"{") == 1:
+    # The messages that everybody sends, compact and with known fields only.
+    if payload.find(b"{", 1) < 0:
         try:
             message: Message = _read(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             # What is wrong with it is found and said below.
             return _decode_strictly(payload)
-        if type(message) is not Connect and _encode(message) == payload:
+        # What writes back to the same bytes was read whole, with no key twice.
+        if type(message) is not Connect and (
+            _is_all(message, len(payload)) or _encode(message) == payload
+        ):
             return message
     return _decode_strictly(payload)
+
+
+def _is_all(message: Message, size: int) -> bool:
+    """Whether so many bytes hold an answer as text, and have no room for anything else."""
+    if type(message) is not UserResponse:
+        return False
+    request_id, answer = message.request_id, message.answer
+    if not request_id or not answer:
+        return False
+    return size == _ANSWER + len(request_id) + len(answer)
 
 
 def decoding(payload: bytes, token: str) -> Steps[Message]:

@@ -40,6 +40,7 @@ class HttpConnection:
         "_deadline",
         "_decoder",
         "_head",
+        "_last",
         "_phase",
         "_proxied",
         "_response",
@@ -52,6 +53,7 @@ class HttpConnection:
         self._connection = connection
         self._buffer = b""
         self._head: Head | None = None
+        self._last: Head | None = None
         self._body = bytearray()
         self._body_size = 0
         self._decoder: ChunkedBody | None = None
@@ -85,8 +87,12 @@ class HttpConnection:
         Callers that keep their connection send nothing else, request after
         request. Returns whether it was one; everything else is `_advance`'s.
         """
-        end = data.find(_END_OF_HEAD) + 4
-        head = self._site.heads.recent.get(data[:end])
+        heads, head = self._site.heads, self._last
+        if head is not None and head.edition == heads.edition and data.startswith(head.data):
+            end = len(head.data)
+        else:
+            end = data.find(_END_OF_HEAD) + 4
+            head = self._last = heads.recent.get(data[:end])
         if head is None or self._head is not None or head.body_length != len(data) - end:
             return False
         self._serve(head, data[end:])

@@ -261,7 +261,7 @@ def _expects_continue(headers: dict[bytes, bytes]) -> bool:
 class Heads:
     """The heads accepted so far, by their bytes: two generations of bounded size."""
 
-    __slots__ = ("_allowed", "_limits", "_older", "recent")
+    __slots__ = ("_allowed", "_limits", "_older", "edition", "recent")
 
     def __init__(self, limits: Limits, allowed: Allowlist) -> None:
         self._limits = limits
@@ -269,6 +269,8 @@ class Heads:
         #: The younger generation, for those who look themselves.
         self.recent: dict[bytes, Head] = {}
         self._older: dict[bytes, Head] = {}
+        #: How often the rules have changed, and with them the verdicts.
+        self.edition = 0
 
     def judge(self, data: bytes) -> Head:
         """Return the verdict on a whole head; raises as `parse_head` does."""
@@ -280,12 +282,15 @@ class Heads:
             if len(self.recent) >= _KEPT_HEADS:
                 self._older, self.recent = self.recent, {}
             self.recent[data] = head
+            head.data = data
+            head.edition = self.edition
         return head
 
     def become(self, limits: Limits) -> None:
         """Judge by other limits, or other rules of access, from now on."""
         self._limits = limits
         self._older, self.recent = {}, {}
+        self.edition += 1
 
     def __len__(self) -> int:
         return len(self.recent) + len(self._older)

@@ -29,6 +29,8 @@ class Head:
 
     __slots__ = (
         "body_length",
+        "data",
+        "edition",
         "expects_continue",
         "headers",
         "keep_alive",
@@ -62,6 +64,10 @@ class Head:
         #: request with the very same head. Only the endpoint that serves
         #: ``path`` writes it.
         self.memo: object = None
+        #: Its bytes, where it is kept to be known again, and under which rules it is a
+        #: verdict; see `gateway.http.head.Heads`.
+        self.data = b""
+        self.edition = 0
 
 
 @final

@@ -244,7 +244,7 @@ def is_id(value: object) -> bool:
 
 def id_bytes(request_id: RequestId) -> bytes:
     """Return an id as JSON."""
-    return b"%d" % request_id if type(request_id) is int else _encode(request_id)
+    return _encode(request_id)
 
 
 def result_bytes(id_json: bytes, result: bytes) -> bytes:

@@ -7,15 +7,15 @@ and never tell one call from another here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeAlias, final
 
 if TYPE_CHECKING:
     from gateway.mcp.call import Call
     from gateway.mcp.jsonrpc import RequestId
     from session.model import McpSession
 
-    #: A session, an id in it, and the call itself where the id is used twice.
-    Key = tuple[str, RequestId] | tuple[str, RequestId, Call]
+    #: An id in a session, or the call itself where the id is used twice.
+    Key: TypeAlias = RequestId | Call
 
 
 @final
@@ -28,7 +28,7 @@ class Ledger:
         remember: told when the stream of a call can be resumed, by the stream's id.
     """
 
-    __slots__ = ("_calls", "_counts", "_ended", "active", "limit", "remember")
+    __slots__ = ("_ended", "_sessions", "active", "limit", "remember")
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Ledger:
         self.limit = limit
         self._ended = ended
         self.remember = remember
-        self._calls: dict[Key, Call] = {}
-        self._counts: dict[str, int] = {}
+        #: By the session's id; of sessions that have any.
+        self._sessions: dict[str, dict[Key, Call]] = {}
         #: Calls without a reply so far, in all eras.
         self.active = 0
 
@@ -53,16 +53,17 @@ class Ledger:
         if call.done:
             call.session = session
             return True
-        session_id = session.id
-        count = self._counts.get(session_id, 0)
-        if count >= self.limit:
-            return False
-        self._counts[session_id] = count + 1
-        key: Key = (session_id, call.id)
-        if key in self._calls:
-            # The caller uses an id twice: it can cancel the earlier call only.
-            key = (session_id, call.id, call)
-        self._calls[key] = call
+        calls = self._sessions.get(session.id)
+        key: Key = call.id
+        if calls is None:
+            self._sessions[session.id] = {key: call}
+        else:
+            if len(calls) >= self.limit:
+                return False
+            if key in calls:
+                # The caller uses an id twice: it can cancel the earlier call only.
+                key = call
+            calls[key] = call
         call.session = session
         call.key = key
         return True
@@ -77,28 +78,27 @@ class Ledger:
                 if slots.used <= slots.floor:
                     slots.report()
             call.held = ()
-        key = call.key
-        if key is not None:
-            del self._calls[key]
-            count = self._counts[key[0]] - 1
-            if count:
-                self._counts[key[0]] = count
+        session, key = call.session, call.key
+        if session is not None and key is not None:
+            calls = self._sessions[session.id]
+            if len(calls) > 1:
+                del calls[key]
             else:
-                del self._counts[key[0]]
+                del self._sessions[session.id]
         self._ended(call, how)
 
     def find(self, session_id: str, request_id: object) -> Call | None:
         """Return the call that a session means by an id."""
         if type(request_id) is str or type(request_id) is int:
-            return self._calls.get((session_id, request_id))
+            calls = self._sessions.get(session_id)
+            return None if calls is None else calls.get(request_id)
         return None
 
     def of_session(self, session_id: str) -> list[Call]:
-        """Return the calls of a session; this looks at all there are."""
-        if session_id not in self._counts:
-            return []
-        return [call for key, call in self._calls.items() if key[0] == session_id]
+        """Return the calls of a session."""
+        calls = self._sessions.get(session_id)
+        return [] if calls is None else list(calls.values())
 
     def sessions(self) -> int:
         """Return how many sessions have a call under way."""
-        return len(self._counts)
+        return len(self._sessions)

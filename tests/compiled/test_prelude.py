@@ -1,4 +1,4 @@
-"""Compiled code reads every attribute as the interpreter does, whatever it read there before."""
+"""Compiled code looks names up as the interpreter does, whatever it found there before."""
 
 from __future__ import annotations
 
@@ -246,3 +246,230 @@ def test_a_place_where_names_differ_reads_the_one_that_is_meant(places: Any) -> 
         assert read == ("a value" if number % 3 else 7)
     assert places.read_named(Colour, "RED") is Colour.RED
     assert places.read_named(Colour, "RED") is Colour.RED
+
+
+class Teller:
+    """A class whose objects can have names of their own."""
+
+    def told(self, what: object) -> object:
+        """Return who was told what."""
+        return ("Teller", what)
+
+
+class SlottedTeller:
+    """One whose objects cannot."""
+
+    __slots__ = ("word",)
+
+    def __init__(self, word: str = "slotted") -> None:
+        self.word = word
+
+    def told(self, what: object) -> object:
+        """Return who was told what."""
+        return (self.word, what)
+
+
+class Attributes:
+    """What is called is an attribute, not a method."""
+
+    __slots__ = ("told",)
+
+    def __init__(self) -> None:
+        self.told = lambda what: ("attribute", what)
+
+
+class Properties:
+    """What is called is made each time."""
+
+    __slots__ = ()
+
+    @property
+    def told(self) -> Callable[[object], object]:
+        """Return something to call."""
+        return lambda what: ("property", what)
+
+
+class Statics:
+    """What is called is bound to nothing, or to the class."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def told(what: object) -> object:
+        """Return who was told what."""
+        return ("static", what)
+
+
+class OfClass:
+    """What is called is bound to the class."""
+
+    __slots__ = ()
+
+    @classmethod
+    def told(cls, what: object) -> object:
+        """Return who was told what."""
+        return (cls.__name__, what)
+
+
+class Asking:
+    """Who decides itself what its attributes are."""
+
+    __slots__ = ()
+
+    def told(self, what: object) -> object:
+        """Return what nobody gets."""
+        return ("its method", what)
+
+    def __getattribute__(self, name: str) -> object:
+        return lambda what: (f"asked for {name}", what)
+
+
+class AskedTeller:
+    """Whose methods are made when they are asked for."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> object:
+        return lambda what: (name, what)
+
+
+def test_all_kinds_of_methods_are_called_at_the_same_place_in_any_order(places: Any) -> None:
+    own = Teller()
+    own.told = lambda what: ("its own", what)  # type: ignore[method-assign]  # that is what is called
+    things: list[tuple[Any, object]] = [
+        (Teller(), "Teller"),
+        (own, "its own"),
+        (SlottedTeller(), "slotted"),
+        (SlottedTeller("another"), "another"),
+        (Attributes(), "attribute"),
+        (Properties(), "property"),
+        (Statics(), "static"),
+        (Statics, "static"),
+        (OfClass(), "OfClass"),
+        (OfClass, "OfClass"),
+        (Asking(), "asked for told"),
+        (AskedTeller(), "told"),
+        (places.Native("native"), "native"),
+    ]
+    for called in (places.call, places.call_with_name):
+        for first, word in things:
+            for second, other in things:
+                for number in range(3):
+                    assert called(first, number) == (word, number)
+                assert called(second, None) == (other, None)
+                assert called(first, None) == (word, None)
+
+
+def test_a_compiled_method_is_called_through_its_protocol(places: Any) -> None:
+    first, second = places.Native(1), places.Native(2)
+    called = [places.call_known(each, "x") for each in (first, second, SlottedTeller(), first)]
+    assert called == [(1, "x"), (2, "x"), ("slotted", "x"), (1, "x")]
+
+
+def test_a_method_that_changes_is_called_as_it_is(places: Any) -> None:
+    class Base:
+        __slots__ = ()
+
+        def told(self, what: object) -> object:
+            return ("base", what)
+
+    class Changing(Base):
+        __slots__ = ()
+
+    it = Changing()
+    assert [places.call(it, 1) for _ in range(3)] == [("base", 1)] * 3
+    Base.told = lambda _self, what: ("changed", what)  # type: ignore[method-assign, assignment]  # replaced
+    assert [places.call(it, 1) for _ in range(3)] == [("changed", 1)] * 3
+    Changing.told = lambda _self, what: ("its own", what)  # type: ignore[method-assign, assignment]  # as above
+    assert [places.call(it, 1) for _ in range(3)] == [("its own", 1)] * 3
+    del Changing.told
+    del Base.told
+    for _ in range(3):
+        with pytest.raises(AttributeError, match="told"):
+            places.call(it, 1)
+    Base.told = lambda _self, what: ("again", what)  # type: ignore[method-assign, assignment]  # as above
+    assert places.call(it, 1) == ("again", 1)
+
+
+def test_what_a_method_raises_comes_through(places: Any) -> None:
+    class Raising:
+        __slots__ = ()
+
+        def told(self, what: object) -> object:
+            raise ValueError(what)
+
+    it = Raising()
+    for number in range(3):
+        with pytest.raises(ValueError, match=str(number)):
+            places.call(it, number)
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'told'"):
+        places.call(1, 1)
+
+
+def test_a_method_of_a_new_class_at_the_address_of_another_is_its_own(places: Any) -> None:
+    addresses = set()
+    for number in range(2_000):
+
+        class Fresh:
+            __slots__ = ()
+
+            def told(self, _what: object, number: int = number) -> int:
+                return number
+
+        addresses.add(id(Fresh))
+        it = Fresh()
+        assert places.call(it, None) == number
+        assert places.call(it, None) == number
+    assert len(addresses) < 2_000
+
+
+def test_what_a_module_has_is_read_as_it_is(places: Any) -> None:
+    assert [places.read_shared() for _ in range(3)] == ["shared"] * 3
+    places.shared = "changed"
+    assert [places.read_shared() for _ in range(3)] == ["changed"] * 3
+    places.another = "something else changes"
+    assert places.read_shared() == "changed"
+    del places.shared
+    for _ in range(3):
+        with pytest.raises((NameError, KeyError), match="shared"):
+            places.read_shared()
+    places.shared = "shared"
+    assert [places.read_shared() for _ in range(3)] == ["shared"] * 3
+
+
+def test_a_dictionary_is_read_as_it_is_whatever_the_first_one_was(places: Any) -> None:
+    here, names = vars(places), {"shared": "of a dictionary", "other": 1}
+    assert places.pick(names, "shared") == "of a dictionary"
+    places.other = "another"
+    for number in range(2_000):
+        # Made anew each time, and kept by nobody: the next one can have its address.
+        key = "".join(["sha", "red"] if number % 3 else ["oth", "er"])
+        assert places.pick_from_namespace(here, key) == ("shared" if number % 3 else "another")
+    for pick in (places.pick, places.pick_from_namespace):
+        for number in range(2_000):
+            key = "".join(["sha", "red"] if number % 3 else ["oth", "er"])
+            assert pick(names, key) == ("of a dictionary" if number % 3 else 1)
+            assert pick({key: number}, key) == number
+            assert pick(here, key) == ("shared" if number % 3 else "another")
+            assert pick(here, "shared") == "shared"
+            names["unrelated"] = number
+        for mapping in (here, names):
+            for _ in range(2):
+                with pytest.raises(KeyError, match="missing"):
+                    pick(mapping, "missing")
+        places.shared = "changed"
+        assert pick(here, "shared") == "changed"
+        places.shared = "shared"
+
+
+def test_a_mapping_that_is_no_plain_dictionary_is_asked(places: Any) -> None:
+    class Asked(dict[str, object]):
+        def __getitem__(self, key: str) -> object:
+            return [key]
+
+    like_a_module = Asked(__spec__=1, shared=2)
+    for pick in (places.pick_from_likeness, places.pick, places.pick_from_namespace):
+        for mapping in (like_a_module, Asked(), like_a_module, vars(places), like_a_module):
+            read = [pick(mapping, "shared") for _ in range(3)]
+            assert read == [mapping["shared"]] * 3
+            assert (read[0] is read[1]) is (mapping is vars(places))

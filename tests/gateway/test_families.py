@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.families import Counter, Histogram, Histograms
 
@@ -13,7 +17,20 @@ from gateway.families import Counter, Histogram, Histograms
 def test_a_bucket_includes_its_upper_bound(value: float, bucket: int) -> None:
     histogram = Histogram((1.0, 5.0))
     histogram.observe(value)
-    assert histogram.counts.index(1) == bucket
+    assert histogram.buckets() == [
+        (name, float(index >= bucket)) for index, name in enumerate(("1.0", "5.0", "+Inf"))
+    ]
+
+
+@given(st.lists(st.one_of(st.sampled_from([0.0, 1.0, 5.0]), st.floats(-1, 9)), max_size=20))
+def test_each_value_is_counted_whatever_came_before_it(values: list[float]) -> None:
+    histogram = Histogram((1.0, 5.0))
+    for value in values:
+        histogram.observe(value)
+    up_to = {"1.0": 1.0, "5.0": 5.0, "+Inf": math.inf}
+    assert histogram.buckets() == [
+        (name, float(sum(value <= bound for value in values))) for name, bound in up_to.items()
+    ]
 
 
 def test_buckets_are_cumulative() -> None:
@@ -67,7 +84,7 @@ def test_histograms_past_the_bound_are_one() -> None:
         family.labels(str(number)).observe(0.5)
     children = family.children()
     assert len(children) == 65
-    assert sum(histogram.counts[0] for histogram in children.values()) == 1000
+    assert sum(histogram.buckets()[0][1] for histogram in children.values()) == 1000
 
 
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "b", "c")])

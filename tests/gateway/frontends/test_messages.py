@@ -76,6 +76,34 @@ def test_what_cannot_be_used_has_a_code_and_a_reason(text: str, code: str) -> No
     assert str(refused.value)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["request_id", "answer", "reason", "type", "Answer", "x"]),
+            st.one_of(st.just("user_response"), st.text('aé\\"', max_size=3)),
+        ),
+        max_size=4,
+    ),
+    st.integers(0, 4),
+)
+def test_an_answer_is_taken_as_it_was_sent_or_not_at_all(
+    members: list[tuple[str, str]], at: int
+) -> None:
+    members.insert(at, ("type", "user_response"))
+    text = ",".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in members)
+    sent = dict(members)
+    try:
+        message = messages.decode(f"{{{text}}}".encode())
+    except messages.MessageError:
+        assert len(sent) < len(members) or "request_id" not in sent or "Answer" in sent
+    else:
+        assert len(sent) == len(members)
+        assert "Answer" not in sent
+        assert message == wire.UserResponse(
+            sent["request_id"], sent.get("answer"), reason=sent.get("reason", "")
+        )
+
+
 def test_text_that_is_not_utf_8_is_another_matter() -> None:
     with pytest.raises(UnicodeDecodeError):
         messages.decode(b'{"type":"seen","request_id":"\xff"}')

@@ -237,6 +237,54 @@ def test_a_request_comes_whole_however_it_is_cut(peer: Peer, step: int) -> None:
     assert peer.wire.is_open
 
 
+def test_who_sends_the_same_head_again_is_judged_by_the_rules_of_now(peer: Peer) -> None:
+    request = post(b"12345678")
+    for _ in range(3):
+        peer.send(request)
+        peer.responders[-1].respond(200, b"")
+    assert peer.statuses == [200] * 3
+    assert len({id(each.head) for each in peer.requests}) == 1
+    peer.site.heads.become(Limits(header_bytes=1024, body_bytes=1024))
+    peer.send(request)
+    peer.responders[-1].respond(200, b"")
+    assert len({id(each.head) for each in peer.requests}) == 2
+    peer.site.heads.become(Limits(header_bytes=1024, body_bytes=4))
+    peer.send(request)
+    assert peer.statuses == [200] * 4 + [413]
+
+
+def test_a_head_is_known_again_only_whole(peer: Peer) -> None:
+    alike = [post(b"12345678", b"X-More: %d" % number) for number in (1, 2, 2, 1, 2)]
+    for data in alike:
+        peer.send(data)
+        peer.responders[-1].respond(200, b"")
+    assert b"".join(each.head.headers[b"x-more"] for each in peer.requests) == b"12212"
+    peer.requests.clear()
+    request = post(b"12345678")
+    for data in (request, alike[0], alike[0], request, GET, request):
+        peer.send(data)
+        peer.responders[-1].respond(200, b"")
+    # With a body that is missing, cut or followed by more it is as ever.
+    head = request[:-8]
+    peer.send(head)
+    peer.send(b"1234")
+    peer.send(b"5678")
+    peer.responders[-1].respond(200, b"")
+    peer.send(request + request[:20])
+    peer.responders[-1].respond(200, b"")
+    peer.send(request[20:])
+    peer.responders[-1].respond(200, b"")
+    assert [each.body for each in peer.requests] == [b"12345678"] * 4 + [b""] + [b"12345678"] * 4
+    # What looks like a head within a body is a part of it.
+    peer.send(post(request))
+    peer.responders[-1].respond(200, b"")
+    peer.send(post(request)[: -len(request)])
+    peer.send(request)
+    peer.responders[-1].respond(200, b"")
+    assert [each.body for each in peer.requests[-2:]] == [request, request]
+    assert peer.statuses == [200] * 16
+
+
 @pytest.mark.parametrize("step", [0, 1, 5])
 def test_pipelined_requests_are_answered_in_order(peer: Peer, step: int) -> None:
     peer.handler = echo
