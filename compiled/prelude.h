@@ -184,9 +184,12 @@ PyObject *CPyDict_GetItem(PyObject *dict, PyObject *key);
 __attribute__((noinline)) static PyObject *
 read_global_elsewhere(Global *place, PyObject *dict, PyObject *name)
 {
+    if (place->is_other) {
+        return CPyDict_GetItem(dict, name);
+    }
     PyObject *value = CPyDict_GetItem(dict, name);
-    if (value == NULL || place->is_other) {
-        return value;
+    if (value == NULL) {
+        return NULL;
     }
     if (!PyDict_CheckExact(dict) || PyDict_GetItemString(dict, "__spec__") == NULL) {
         *place = (Global){.is_other = 1};

@@ -8,7 +8,6 @@ further label sets are counted together as ``other``.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from typing import Final, TypeAlias, final
 
@@ -16,6 +15,8 @@ Labels: TypeAlias = tuple[str, ...]
 
 _OTHER: Final = "other"
 _LABEL_LENGTH: Final = 100
+# What is counted is not negative; if it were, it would only take longer.
+_BELOW_ALL: Final = -1.0
 
 
 @final
@@ -42,17 +43,18 @@ class Histogram:
         self._bounds = bounds
         self._counts = [Count() for _ in range(len(bounds) + 1)]
         self.total = 0.0
-        # The bucket that counted last: a value often falls where the one before it fell.
+        # The bucket that counted last, and what falls into it: often the next value as well.
         self._last = self._counts[0]
-        self._above, self._up_to = -math.inf, bounds[0]
+        self._above, self._up_to = _BELOW_ALL, bounds[0]
 
     def observe(self, value: float) -> None:
         """Count a value; a bucket includes its upper bound."""
         if not self._above < value <= self._up_to:
             index = bisect_left(self._bounds, value)
-            self._above = self._bounds[index - 1] if index else -math.inf
-            self._up_to = self._bounds[index] if index < len(self._bounds) else math.inf
             self._last = self._counts[index]
+            self._above = self._bounds[index - 1] if index else _BELOW_ALL
+            # What is beyond all bounds is looked up each time.
+            self._up_to = self._bounds[index] if index < len(self._bounds) else self._above
         self._last.value += 1
         self.total += value
 

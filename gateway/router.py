@@ -21,6 +21,7 @@ from gateway.chronicle import NOTED_AFTER, Chronicle
 from gateway.decisions import Decisions, has_answered
 from gateway.dispatch import Dispatch
 from gateway.errors import InvalidAskError, NobodyConnectedError
+from gateway.families import Count
 from gateway.hub import Hub
 from gateway.ids import Ids
 from gateway.offers import (
@@ -93,7 +94,7 @@ class Router:
         self.people = People(store, bus, hub, ids, clock, instance, audit)
         #: Told of each question that ends, if somebody counts them.
         self.on_ended: Callable[[str], None] | None = None
-        self._outcomes: dict[str, int] = {state.text: 0 for state in State}
+        self._outcomes: dict[str, Count] = {state.text: Count() for state in State}
         #: Set while the process is going away: nothing new is asked.
         self.draining = False
 
@@ -128,7 +129,7 @@ class Router:
         if waiter is not None:
             offer.waiters.append(waiter)
         if admitted.fresh:
-            self._outcomes["open"] += 1
+            self._outcomes["open"].inc()
             if self.audit is not None:
                 self.audit.asked(principal, question)
             if not self.shared or question.delivery is Delivery.ALL:
@@ -326,7 +327,8 @@ class Router:
     def statistics(self) -> RouterStatistics:
         """Return what is held, and the outcomes so far ("open" counts what was asked)."""
         unseen, waiters = self.dispatch.unseen, sum(len(o.waiters) for o in self.offers.values())
-        return RouterStatistics(len(self.offers), waiters, unseen, dict(self._outcomes))
+        outcomes = {state: count.value for state, count in self._outcomes.items()}
+        return RouterStatistics(len(self.offers), waiters, unseen, outcomes)
 
     # -- inside
 
@@ -383,7 +385,7 @@ class Router:
     def count(self, settled: Settlement) -> None:
         """Count an outcome, where it was brought about: once in all instances."""
         state = settled.outcome.state.text
-        self._outcomes[state] += 1
+        self._outcomes[state].inc()
         self._on_settled(state, settled.outcome.at - settled.question.created_at)
 
     def conclude(self, question: Question, outcome: Outcome, by: Recipient | None) -> None:

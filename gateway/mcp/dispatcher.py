@@ -18,6 +18,7 @@ from gateway.mcp.jsonrpc import Message, RpcError
 from gateway.mcp.methods import Methods
 from gateway.mcp.refusals import OVERLOADED, over_quota, put_off, unsupported
 from gateway.mcp.revisions import handshake, modern
+from gateway.mcp.sessions import Sessions, owned
 from pool.workers import QueueFullError, Workers
 from session.errors import StoreUnavailableError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.mcp.ledger import Ledger
     from gateway.mcp.registry import Registry
     from gateway.mcp.revisions.family import Reply, Revision
-    from gateway.mcp.sessions import Sessions
     from session.model import McpSession, Principal
 
 
@@ -145,7 +145,7 @@ class Dispatcher:
         else:
             if facts.era is Era.UNKNOWN and facts.version is not None:
                 raise unsupported(facts.version)
-            session = await self._sessions.find(facts.session_id, call.principal)
+            session = owned(await self._sessions.find(facts.session_id), call.principal)
             call.take_revision(handshake.REVISIONS[session.revision])
             if not self._ledger.enter(call, session):
                 raise self._too_many()

@@ -116,31 +116,38 @@ class Methods:
                     raise _no_cursor() from None
         return page or await self._list_declared(call)
 
-    async def call_tool(self, call: Call) -> Reply | Later:
-        """Call a tool. Wrong arguments are the tool's result: a model can correct them."""
+    def call_tool(self, call: Call) -> Awaitable[Reply | Later]:
+        """Call a tool. Wrong arguments are the tool's result: a model can correct them.
+
+        This is no coroutine: it would be one more for every question.
+        """
         params = call.params
         # Nearly all calls have these two alone.
         is_usual = len(params) == 2 and "name" in params and "arguments" in params  # noqa: PLR2004 - these two
         if not (is_usual or params.keys() <= _CALL_PARAMS):
             _refuse_lookalikes(params)
         tool = self.declared(params)
-        if tool is None:
-            tool = await self._other_tool(call)
+        return self._call_other(call) if tool is None else self._run(tool, call)
+
+    async def _call_other(self, call: Call) -> Reply | Later:
+        return await self._run(await self._other_tool(call), call)
+
+    def _run(self, tool: Tool, call: Call) -> Awaitable[Reply | Later]:
         call.label = tool.name
         call.scope = tool.scope
         # Every question comes this way: as `check_scope`, without a call of it.
         if tool.scope and tool.scope not in call.principal.scopes:
             raise self._denied(call.principal, tool.scope)
-        arguments = params.get("arguments", _NO_ARGUMENTS)
+        arguments = call.params.get("arguments", _NO_ARGUMENTS)
         if type(arguments) is not dict:
             raise RpcError(INVALID_PARAMS, "arguments must be an object.")
         if tool.arguments is None:
-            return await tool.handler(call, arguments)
+            return tool.handler(call, arguments)
         try:
             typed = _convert(arguments, tool.arguments)
         except msgspec.ValidationError as error:
-            return text(_explain(tool, error), is_error=True)
-        return await tool.handler(call, typed)
+            return _at_once(text(_explain(tool, error), is_error=True))
+        return tool.handler(call, typed)
 
     async def _other_tool(self, call: Call) -> Tool:
         name: str = call.params["name"]
@@ -214,6 +221,10 @@ class Methods:
 
 def _no_cursor() -> RpcError:
     return RpcError(INVALID_PARAMS, "This cursor is none of ours; begin again without one.")
+
+
+async def _at_once(reply: Reply) -> Reply:
+    return reply
 
 
 def _not_served(call: Call) -> RpcError:

@@ -6,7 +6,7 @@ id proves nothing: a session of somebody else looks exactly like none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
@@ -80,15 +80,16 @@ class Sessions:
             raise RpcError(BUSY, f"{error}.") from None
         return session
 
-    async def find(
-        self, session_id: str | None, principal: Principal, *, patient: bool = False
-    ) -> McpSession:
-        """Return a session of ``principal``; it is in use again.
+    def find(
+        self, session_id: str | None, *, patient: bool = False
+    ) -> Awaitable[McpSession | None]:
+        """Look a session up, for `owned` to judge; it is in use again.
 
         ``patient``: what is under way goes on or ends, which is worth waiting for the store.
+        This is no coroutine: it would be one more for every question.
 
         Raises:
-            RpcError: it has none of this id.
+            RpcError: there is no id.
         """
         if session_id is None:
             raise RpcError(
@@ -96,14 +97,7 @@ class Sessions:
                 "The header Mcp-Session-Id is missing; it comes with the reply to initialize.",
                 status=400,
             )
-        session = await self._store.find_session(session_id, patient=patient)
-        if (
-            session is None
-            or session.tenant != principal.tenant
-            or session.subject != principal.subject
-        ):
-            raise RpcError(INVALID_REQUEST, _UNKNOWN, status=404)
-        return session
+        return self._store.find_session(session_id, patient=patient)
 
     async def touch(self, session: McpSession) -> None:
         """Note that a session is in use, though nothing is asked in it.
@@ -152,3 +146,18 @@ class Sessions:
             await passed
             found = await self._store.find_stream(session.id, stream_id)
         return found
+
+
+def owned(session: McpSession | None, principal: Principal) -> McpSession:
+    """Return a session that was found, if it is ``principal``'s.
+
+    Raises:
+        RpcError: it is not, or there is none.
+    """
+    if (
+        session is None
+        or session.tenant != principal.tenant
+        or session.subject != principal.subject
+    ):
+        raise RpcError(INVALID_REQUEST, _UNKNOWN, status=404)
+    return session

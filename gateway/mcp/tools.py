@@ -171,6 +171,8 @@ class _Tools:
         self._router = router
         self._workers = workers
         self._timers = timers
+        # Bound once, not for each question.
+        self._on_cancelled = self._cancel_unkeyed
 
     def ask_user(self, call: Call, arguments: AskUser) -> Putting:
         """Ask people, and wait for the first valid answer."""
@@ -188,7 +190,7 @@ class _Tools:
             if used is None:
                 used = await quota.ask(self._quotas, call, holds=holds)
             pending = used
-        wait = QuestionWait(call, self._router, self._cancel_unkeyed) if holds else None
+        wait = QuestionWait(call, self._router, self._on_cancelled) if holds else None
         try:
             ask = _ask(call, wanted) if isinstance(wanted, AskUser) else wanted
             asked = await self._router.ask(call.principal, ask, wait)

@@ -14,6 +14,7 @@ from gateway.mcp.heads import Era, Facts
 from gateway.mcp.jsonrpc import Kind, Message, RpcError
 from gateway.mcp.refusals import NOT_RESUMABLE, refuse, unsupported
 from gateway.mcp.revisions import handshake
+from gateway.mcp.sessions import Sessions, owned
 
 if TYPE_CHECKING:
     from gateway.http.messages import Request, Responder
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.mcp.listeners import Listeners
     from gateway.mcp.partings import Partings
     from gateway.mcp.session_watches import SessionWatches
-    from gateway.mcp.sessions import Sessions
     from gateway.quotas.allowances import Allowances
     from pool.portions import Slots
     from session.model import McpSession
@@ -68,7 +68,8 @@ class Visits:
             refuse(responder, unsupported(facts.version))
             return None
         try:
-            return await self._sessions.find(facts.session_id, request.principal, patient=patient)
+            session = await self._sessions.find(facts.session_id, patient=patient)
+            return owned(session, request.principal)
         except RpcError as error:
             refuse(responder, error)
             return None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.frontends import messages, wire
-from gateway.offers import Ack, Notification
+from gateway.offers import ACCEPTED, Ack, Notification
 from session.model import Choice, Delivery, Outcome, Question, State
 
 
@@ -156,6 +156,10 @@ def test_replies_look_as_the_protocol_says() -> None:
     assert "by" not in json.loads(messages.question_closed("q", "timed_out", None))
     ack = json.loads(messages.response_ack("q", Ack("duplicate", "late", State.ANSWERED)))
     assert (ack["status"], ack["state"], ack["message"]) == ("duplicate", "answered", "late")
+    for question_id in ("q", "?", 'a "quoted" é', ""):
+        accepted = json.loads(messages.response_ack(question_id, ACCEPTED))
+        assert accepted == json.loads(messages.response_ack(question_id, Ack(*ACCEPTED)))
+        assert accepted["request_id"] == question_id
     note = Notification("hello", title="T")
     assert json.loads(messages.notify_user(note, messages.Stamps()))["title"] == "T"
     error = json.loads(messages.error("busy", "later", retryable=True, request_id="q"))

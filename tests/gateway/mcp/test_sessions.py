@@ -12,7 +12,7 @@ import trio.testing
 from gateway.ids import Ids
 from gateway.mcp.jsonrpc import RpcError
 from gateway.mcp.revisions.handshake import Introduction
-from gateway.mcp.sessions import Sessions
+from gateway.mcp.sessions import Sessions, owned
 from pool.connection import Callback
 from pool.timers import Timers
 from session import MemorySettings, MemoryStore
@@ -38,7 +38,7 @@ async def _open(
 
 async def test_a_session_keeps_what_its_caller_said() -> None:
     sessions, _, session = await _open()
-    found = await sessions.find(session.id, ANN)
+    found = owned(await sessions.find(session.id), ANN)
     assert (found.tenant, found.subject, found.revision) == ("acme", "ann", "2025-06-18")
     assert (found.client_name, found.capabilities) == ("tester", {"sampling": {}})
     assert found.created_at == 100.0
@@ -60,7 +60,7 @@ async def test_unknown_and_foreign_sessions_look_the_same(
 ) -> None:
     sessions, _, session = await _open()
     with pytest.raises(RpcError) as caught:
-        await sessions.find(session.id if session_id is None else session_id, principal)
+        owned(await sessions.find(session.id if session_id is None else session_id), principal)
     assert caught.value.status == status
 
 
@@ -68,7 +68,7 @@ async def test_an_ended_session_is_unknown() -> None:
     sessions, store, session = await _open()
     await sessions.end(session)
     with pytest.raises(RpcError):
-        await sessions.find(session.id, ANN)
+        owned(await sessions.find(session.id), ANN)
     assert store.statistics().sessions == 0
 
 
