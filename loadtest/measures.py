@@ -164,16 +164,16 @@ def idle(server: Server, watched: int, count: int, seconds: float) -> Idleness:
         empty = server.memory()
         drivers.add_frontends(load, server.ws_port, watched)
         load.run(_SETTLE_SECONDS)
-        before = server.cpu()
+        before = server.cpu_seconds()
         # The load is idle, too: nothing of ours keeps the gateway awake.
         begun = time.perf_counter()
         load.run(seconds)
         spent = time.perf_counter() - begun
-        after = server.cpu()
+        used = server.cpu_seconds() - before
         drivers.add_frontends(load, server.ws_port, count - watched)
         load.run(_SETTLE_SECONDS)
         return Idleness(
-            (sum(after) - sum(before)) / spent,
+            used / spent,
             (server.memory() - empty) / count,
             load.tally.failures,
         )

@@ -102,6 +102,14 @@ class Server:
         fields = stat.rsplit(")", 1)[1].split()
         return Cpu(int(fields[11]) / _TICK, int(fields[12]) / _TICK)
 
+    def cpu_seconds(self) -> float:
+        """Return both together, to the nanosecond: an idle server uses less than a tick."""
+        try:
+            # MAKE_PROCESS_CPUCLOCK with CPUCLOCK_SCHED, in Linux' posix-timers.h.
+            return time.clock_gettime(~self.process.pid << 3 | 2)
+        except OSError:
+            return math.nan
+
     def waited(self) -> float:
         """Return for how many seconds it could have run and had no core; 0 where unknown."""
         schedstat = self._read("schedstat")

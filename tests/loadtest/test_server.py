@@ -31,7 +31,8 @@ def test_another_server_is_told_its_ports_and_ended() -> None:
         assert running.ws_port != running.mcp_port
         assert running.process.poll() is None
         assert running.memory() > 1_000_000
-        assert sum(running.cpu()) > 0
+        assert 0 < sum(running.cpu()) <= running.cpu_seconds() + 0.05
+        assert running.cpu_seconds() <= sum(running.cpu()) + 0.05
         assert running.waited() >= 0
         assert running.epitaph() == ""
         running.process.kill()
@@ -39,6 +40,7 @@ def test_another_server_is_told_its_ports_and_ended() -> None:
     assert running.process.returncode is not None
     assert math.isnan(running.memory())
     assert all(math.isnan(part) for part in running.cpu())
+    assert math.isnan(running.cpu_seconds())
     assert isinstance(running.cpu(), Cpu)
 
 
