@@ -188,14 +188,13 @@ def _redis(  # noqa: PLR0913, PLR0917 - as above
     client = client_module.RedisClient(
         where, settings.redis, connections=connections, timers=timers, name=instance
     )
-    # The same clock as `trio.current_time`, without looking for it at every step of a question.
-    now = trio.lowlevel.current_clock().current_time
     store = store_module.RedisStore(
         client,
         settings.redis,
         instance=instance,
         new_id=ids.new,
-        now=now,
+        # Of this turn, which is exact enough, and asked for at every question.
+        now=timers.now,
         stepper=stepper,
     )
 

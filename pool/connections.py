@@ -40,10 +40,11 @@ from pool.statistics import ConnectionStatistics
 from pool.timers import Timer, Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
-# what a turn costs; and how many between two looks at the clock: a handshake takes
-# a fifth of a millisecond, a message a hundredth.
-_SECONDS_PER_TURN: Final = 0.01
+# what a turn costs; and how many between two looks at the clock, at most. A message takes a
+# hundredth of a millisecond, a handshake a fifth: fewer are served once they take long.
+_SECONDS_PER_TURN: Final = 0.005
 _EVENTS_PER_POLL: Final = 64
+_LONG_SECONDS: Final = _SECONDS_PER_TURN / 2
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _TICK_SECONDS: Final = 0.05
@@ -78,6 +79,7 @@ class Connections:
         # What else is to be written before that is sent.
         self._last_words: list[Callback] = []
         self._flusher = Flusher(self.flush)
+        self._at_once = _EVENTS_PER_POLL
         self._accepting = True
         self._retry: Timer[Callback] | None = None
         self._lag = Lag(timers.now())
@@ -181,11 +183,15 @@ class Connections:
         self._expire(now)
         end = now + _SECONDS_PER_TURN
         while now < end:
-            ready = self.selector.poll(0, _EVENTS_PER_POLL)
+            ready = self.selector.poll(0, self._at_once)
             if not ready:
                 return
             self._serve(ready)
-            now = trio.current_time()
+            before, now = now, trio.current_time()
+            if now - before > _LONG_SECONDS:
+                self._at_once = max(1, self._at_once // 2)
+            elif self._at_once < _EVENTS_PER_POLL and now - before < _LONG_SECONDS / 4:
+                self._at_once *= 2
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True

@@ -133,6 +133,15 @@ class Question(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tool: str = ""
 
 
+class Listing(msgspec.Struct, frozen=True, gc=False):
+    """An open question as its tenant's inbox has it; a `session.store.Listed`."""
+
+    id: str
+    tenant: str
+    audience: Audience
+    delivery: Delivery
+
+
 class Ballot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One of the answers to a question that several people answer."""
 

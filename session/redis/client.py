@@ -33,6 +33,7 @@ from session.redis.commands import (
     UNSUBSCRIBE,
     Argument,
     Command,
+    Parts,
     Script,
     pack,
 )
@@ -149,8 +150,8 @@ class RedisClient(NodeOwner):
     def call(  # noqa: PLR0913 - what there is to say of a script
         self,
         script: Script,
-        keys: Sequence[bytes],
-        args: Sequence[Argument],
+        keys: Sequence[bytes | Parts],
+        args: Sequence[Argument | Parts],
         *,
         slot: int = -1,
         eager: bool = False,
@@ -161,10 +162,15 @@ class RedisClient(NodeOwner):
         ``replicas``: the reply counts once so many replicas have what the script wrote
         (and everything that the node wrote before); until then it is asked for again.
         """
+        if slot < 0:
+            first = keys[0]
+            # All are of one slot; what is packed together comes behind it.
+            assert isinstance(first, bytes)
+            slot = key_slot(first)
         command = Command(
             REPLICATED if replicas else ROUTED,
             script.packed(keys, args),
-            key_slot(keys[0]) if slot < 0 else slot,
+            slot,
             self._timers.time + self._command_seconds,
         )
         command.script = script

@@ -42,10 +42,24 @@ ASKING: Final[bytes] = pack((b"ASKING",))
 
 
 @final
+class Parts:
+    """Parts of calls that are always the same, packed once; `Script.packed` takes them as one."""
+
+    __slots__ = ("count", "packed")
+
+    def __init__(self, *values: Argument) -> None:
+        self.count = len(values)
+        parts: list[bytes] = []
+        for value in values:
+            _add(parts, _written(value))
+        self.packed = b"".join(parts)
+
+
+@final
 class Script:
     """A script that servers keep by its hash."""
 
-    __slots__ = ("_header", "_whole", "name", "sha1", "source")
+    __slots__ = ("_args", "_header", "_keys", "_start", "_whole", "name", "sha1", "source")
 
     def __init__(self, name: str, source: str | bytes) -> None:
         #: What it is called, for people.
@@ -56,21 +70,41 @@ class Script:
         # How a call begins, after the count of its parts: by hash, and with its source.
         self._header = b"$7\r\nEVALSHA\r\n$40\r\n" + self.sha1
         self._whole = b"$4\r\nEVAL\r\n$%d\r\n%b" % (len(self.source), self.source)
+        # How the last call began, and how many keys and arguments it had: as the next one.
+        self._start = b""
+        self._keys = self._args = -1
 
-    def packed(self, keys: Sequence[bytes], args: Sequence[Argument]) -> bytes:
+    def packed(self, keys: Sequence[bytes | Parts], args: Sequence[Argument | Parts]) -> bytes:
         """Return a call as it is sent.
 
         Not by hiredis, which formats the length of each part: that took a quarter of all that
         a question costs two gateways.
         """
-        parts = [b"*%d\r\n%b" % (3 + len(keys) + len(args), self._header)]
-        _add(parts, b"%d" % len(keys))
+        parts = [b""]
+        key_count, arg_count = len(keys), len(args)
         for key in keys:
-            _add(parts, key)
+            if isinstance(key, Parts):
+                parts.append(key.packed)
+                key_count += key.count - 1
+            else:
+                _add(parts, key)
         for arg in args:
-            _add(parts, arg if isinstance(arg, bytes) else str(arg).encode())
+            if isinstance(arg, Parts):
+                parts.append(arg.packed)
+                arg_count += arg.count - 1
+            else:
+                _add(parts, _written(arg))
         parts.append(b"\r\n")
+        if key_count != self._keys or arg_count != self._args:
+            self._begin_with(key_count, arg_count)
+        parts[0] = self._start
         return b"".join(parts)
+
+    def _begin_with(self, keys: int, args: int) -> None:
+        start = [b"*%d\r\n%b" % (3 + keys + args, self._header)]
+        _add(start, b"%d" % keys)
+        self._start = b"".join(start)
+        self._keys, self._args = keys, args
 
     def with_source(self, packed: bytes) -> bytes:
         """Return the same call for a server that does not know the script; it learns it."""
@@ -81,6 +115,12 @@ def _add(parts: list[bytes], value: bytes) -> None:
     size = len(value)
     parts.append(_LENGTHS[size] if size < len(_LENGTHS) else b"\r\n$%d\r\n" % size)
     parts.append(value)
+
+
+def _written(value: Argument) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else str(value).encode()
 
 
 class Command(Promise[Any]):

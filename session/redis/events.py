@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import msgspec
 
 from session.bus import BusReceiver
-from session.model import Outcome
+from session.model import Listing, Outcome
 from session.redis import records
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place, place_of
@@ -182,8 +182,8 @@ class Events:
     def reread(
         self,
         place: Place,
-        opened: list[records.Listing],
-        ended: list[records.Listing],
+        opened: list[Listing],
+        ended: list[Listing],
     ) -> None:
         """A place was read anew: tell what has changed unheard."""
         self.rereads += 1
@@ -289,13 +289,13 @@ class Events:
         else:
             self._receiver.progressed(*records.progress(what))
 
-    def _settled(self, listing: records.Listing, outcome: Outcome | None) -> None:
+    def _settled(self, listing: Listing, outcome: Outcome | None) -> None:
         self._inboxes.remove(listing.tenant, listing.id)
         self._ended(listing.id)
         if self._receiver is not None:
             self._receiver.question_settled(listing.tenant, listing.id, outcome)
 
-    def _opened(self, listing: records.Listing) -> None:
+    def _opened(self, listing: Listing) -> None:
         self._inboxes.add(listing)
         if self._receiver is not None:
             self._receiver.question_opened(listing)

@@ -16,9 +16,9 @@ import trio
 
 from pool.promises import Promise
 from session.errors import StoreUnavailableError
+from session.model import Listing
 from session.redis import records
 from session.redis.keys import PLACES, Place, place_of
-from session.redis.records import Listing
 
 _TENANTS: Final = 2_000
 _LISTINGS: Final = 200_000

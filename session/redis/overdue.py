@@ -16,10 +16,9 @@ import trio
 from pool.promises import Promise
 from session.asides import merged, polled
 from session.errors import StoreUnavailableError
-from session.model import Ballot, Noted, Outcome, Question, State
+from session.model import Ballot, Listing, Noted, Outcome, Question, State
 from session.redis import records
 from session.redis.keys import Place
-from session.redis.records import Listing
 from session.redis.scripts import BODIES, EXPIRE, FORGET
 from session.steps import PIECE
 from session.store import Settlement

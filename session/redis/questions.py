@@ -7,6 +7,7 @@ can lose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, cast, final
@@ -15,10 +16,10 @@ import msgspec
 
 from session.asides import NOTES, Tally, merged
 from session.errors import TooManyPendingError
-from session.model import Ballot, Noted, Outcome, Question
+from session.model import Ballot, Listing, Noted, Outcome, Question
 from session.redis import keys, records
+from session.redis.commands import Argument, Parts
 from session.redis.keys import PLACES, Place, place_of
-from session.redis.records import Listing
 from session.redis.scripts import ADMIT, CONFIRM, HOLD, NOTE, RELEASE, SETTLE, VOTE
 from session.steps import WHOLE
 from session.store import Admission, Found, Settlement
@@ -38,6 +39,10 @@ _KEPT_WITHOUT_OUTCOME: Final = 3_600
 _NOTES_BYTES: Final = NOTES * 256
 # What `gateway.ids` makes; one digit more says where a question asked under a key is.
 _PLAIN_ID: Final = 32
+
+
+# The keys of each place that scripts take together.
+_IN_PLACE: Final = [Parts(place.due, place.log, place.pending) for place in PLACES]
 
 
 @final
@@ -64,10 +69,14 @@ class Questions:
         self._in_steps = stepper
         self._replicas = settings.awaited_replicas
         self._compress_bytes = settings.compress_bytes
-        self._kept = settings.kept_seconds
-        # Each place has its share of the caps.
-        self._pending = -(-settings.pending // len(PLACES))
-        self._pending_per_session = -(-settings.pending_per_session // len(PLACES))
+        self._kept = Parts(settings.kept_seconds)
+        self._limits = Parts(
+            settings.kept_seconds + _KEPT_WITHOUT_OUTCOME,
+            # Each place has its share of the caps.
+            -(-settings.pending // len(PLACES)),
+            -(-settings.pending_per_session // len(PLACES)),
+        )
+        self._told = Parts(events.settled, "0" if settings.awaited_replicas else "1")
 
     async def admit(self, question: Question, *, hold: bool = False) -> Admission:
         """Store an open question, or find the one this ask repeats."""
@@ -136,18 +145,9 @@ class Questions:
             (
                 place.question(question.id),
                 place.inbox(question.tenant),
-                place.due,
-                place.log,
-                place.pending,
+                _IN_PLACE[place.number],
             ),
-            (
-                written,
-                question.tenant,
-                self._kept,
-                place.channel,
-                self._events.settled,
-                "0" if self._replicas else "1",
-            ),
+            (written, question.tenant, self._kept, place.channel, self._told),
             slot=place.slot,
             replicas=self._replicas,
         )
@@ -301,22 +301,20 @@ class Questions:
         digest: str,
         gone: str,
     ) -> Any:
-        question_keys: tuple[bytes, ...] = (
+        question_keys: tuple[bytes | Parts, ...] = (
             place.question(question.id),
             place.inbox(question.tenant),
-            place.due,
-            place.log,
-            place.pending,
+            _IN_PLACE[place.number],
         )
-        arguments: tuple[Any, ...] = (
+        # A deadline is never early, not by a fraction.
+        milliseconds = math.ceil(1000 * max(0.0, question.deadline - question.created_at))
+        arguments: tuple[Argument | Parts, ...] = (
             body,
             records.listing_bytes(question),
             question.tenant,
             question.session_id,
-            max(0.0, question.deadline - question.created_at),
-            self._kept + _KEPT_WITHOUT_OUTCOME,
-            self._pending,
-            self._pending_per_session,
+            milliseconds,
+            self._limits,
             self._instance if hold else "",
             place.channel,
             self._events.opened,

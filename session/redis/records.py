@@ -8,7 +8,7 @@ more.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from session.model import (
     Ballot,
     Delivery,
     Draft,
+    Listing,
     Noted,
     Outcome,
     Presence,
@@ -42,15 +43,6 @@ _notification: Final = msgspec.json.Decoder(tuple[str, str, str, str]).decode
 
 #: Characters of what tells one attempt to end a question from another.
 ATTEMPT: Final = 16
-
-
-class Listing(NamedTuple):
-    """An open question as its tenant's inbox has it; a `session.store.Listed`."""
-
-    id: str
-    tenant: str
-    audience: Audience
-    delivery: Delivery
 
 
 def listing_bytes(question: Question) -> bytes:

@@ -33,8 +33,9 @@ from session.store import Heard, Listening
 if TYPE_CHECKING:
     from session.redis.client import RedisClient
 
-#: How long what was read may be used, and how many sessions are kept.
-FRESH_SECONDS: Final = 1.0
+#: How long what was read may be used, which is a second with what the time of a turn is late,
+#: and how many sessions are kept.
+FRESH_SECONDS: Final = 0.9
 KEPT: Final = 10_000
 # A session that is in use has its TTL begun anew about as often as this.
 _TOUCHES_PER_TTL: Final = 8

@@ -18,7 +18,7 @@ from session.redis.frontends import Frontends
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place, place_of
 from session.redis.questions import Questions
-from session.redis.records import Listing, notification_bytes, progress_bytes
+from session.redis.records import notification_bytes, progress_bytes
 from session.redis.sessions import Sessions
 from session.redis.sweeps import Sweeps
 from session.redis.tools import RedisTools, ToolCache
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Audience,
         Ballot,
         Draft,
+        Listing,
         McpSession,
         Noted,
         Outcome,

@@ -1,5 +1,6 @@
 """The one task that owns every socket, on real loopback sockets."""
 
+import collections
 import contextlib
 import os
 import resource
@@ -585,8 +586,43 @@ async def test_a_busy_moment_leaves_trio_its_turn() -> None:
             client.send(b"x")
         while server.connections.statistics().reads < len(clients):
             await trio.lowlevel.checkpoint()
-        # 200 ms of work, in turns of 10 ms and what one poll may find, 64 ms.
-        assert server.connections.statistics().turns - turns >= 3
+        # 200 ms of work, in turns of 5 ms and what one poll may find, 64 ms at first.
+        assert server.connections.statistics().turns - turns >= 8
+        for client in clients:
+            client.close()
+
+
+async def test_fewer_are_served_at_once_while_each_takes_long(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with open_server() as server:
+        clients = [socket.create_connection(server.address) for _ in range(200)]
+        while len(server.protocols) < len(clients):
+            await trio.lowlevel.checkpoint()
+        seconds = 0.0
+        served: collections.Counter[int] = collections.Counter()
+
+        def take(_data: bytes) -> None:
+            mock_clock.jump(seconds)
+            served[server.connections.turns] += 1
+
+        for recorder in server.protocols:
+            recorder.data_received = take  # type: ignore[method-assign]
+        for each in (0.001, 0.0, 0.001):
+            seconds = each
+            served.clear()
+            for client in clients:
+                client.send(b"x")
+            while served.total() < len(clients):
+                await trio.lowlevel.checkpoint()
+            first, *others = served.values()
+            if seconds:
+                # Half as many each time, until they take half of a turn at most.
+                assert first == 64
+                assert others[:3] == [32, 16, 8]
+                assert max(others[3:]) <= 6
+            else:
+                assert not others
         for client in clients:
             client.close()
 

@@ -1,7 +1,7 @@
 #!lua
 -- Store an open question, or say which one is there already.
 -- KEYS: question, inbox, due, log, pending [, asked]
--- ARGV: body, listing, tenant, session, seconds until its deadline, seconds it is kept after that,
+-- ARGV: body, listing, tenant, session, milliseconds until its deadline, seconds it is kept after that,
 --       most open ones here, most of one session here, holder or '', channel,
 --       what the event says before the listing,
 --       [id, id of an asked one that is gone or '']
@@ -31,14 +31,15 @@ if ARGV[4] ~= '' then
 end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local kept = math.ceil(ARGV[5] + ARGV[6])
+local left = ARGV[5] / 1000
+local kept = math.ceil(left + ARGV[6])
 redis.call('HSET', KEYS[1], 'b', ARGV[1], 'l', ARGV[2], 't', ARGV[3], 's', ARGV[4])
 if ARGV[9] ~= '' then
   redis.call('HSET', KEYS[1], 'h', ARGV[9])
 end
 redis.call('EXPIRE', KEYS[1], kept)
 redis.call('ZADD', KEYS[2], now, ARGV[2])
-if redis.call('ZADD', KEYS[3], now + ARGV[5], due) == 1 and session then
+if redis.call('ZADD', KEYS[3], now + left, due) == 1 and session then
   redis.call('HINCRBY', KEYS[5], session, 1)
 end
 if KEYS[6] then

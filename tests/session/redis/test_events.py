@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from pool.promises import Promise
-from session.model import EVERYONE, Question
+from session.model import EVERYONE, Listing, Question
 from session.redis.events import UNKNOWN, Events
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place
-from session.redis.records import Listing, listing_bytes, notification_bytes
+from session.redis.records import listing_bytes, notification_bytes
 from session.redis.tools import ToolCache
 from tests.session.redis.asking import question
 from tests.session.redis.instances import Heard

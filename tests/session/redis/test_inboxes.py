@@ -10,9 +10,10 @@ import trio.testing
 
 from pool.promises import Promise
 from session.errors import StoreUnavailableError
+from session.model import Listing
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place
-from session.redis.records import Listing, listing_bytes
+from session.redis.records import listing_bytes
 from tests.session.redis.asking import question
 
 

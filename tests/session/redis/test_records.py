@@ -16,6 +16,7 @@ from session.model import (
     Choice,
     Delivery,
     Draft,
+    Listing,
     Noted,
     Outcome,
     Presence,
@@ -50,7 +51,7 @@ outcomes = st.builds(
 def test_a_question_is_read_as_it_was(question: Question) -> None:
     assert records.question(records.question_bytes(question)) == question
     found = records.listing(records.listing_bytes(question))
-    assert found == (question.id, question.tenant, question.audience, question.delivery)
+    assert found == Listing(question.id, question.tenant, question.audience, question.delivery)
 
 
 @given(outcomes)

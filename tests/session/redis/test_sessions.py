@@ -160,7 +160,7 @@ async def test_what_was_read_is_used_for_a_second() -> None:
     world.now += FRESH_SECONDS * 0.99
     assert await world.sessions.find(ID) == session()
     # No invalidation came: a second is all.
-    world.now += FRESH_SECONDS * 0.01
+    world.now += FRESH_SECONDS * 0.02
     assert await world.sessions.find(ID) == session(log_level="debug")
     assert (world.sessions.hits, world.sessions.misses) == (1, 2)
 
