@@ -15,10 +15,11 @@ from typing import Final, final
 
 import msgspec
 
-from pool.timers import Timer, Timers
+from pool.timers import Timers
 from session.asides import NOTES, Tally, merged, polled
 from session.belongings import Belongings
 from session.errors import TooManyPendingError, TooManySessionsError
+from session.memory_record import Record
 from session.memory_settings import Settings
 from session.model import Ballot, Draft, McpSession, Noted, Outcome, Presence, Question, State
 from session.store import Admission, Found, Heard, Listening, Settlement
@@ -26,26 +27,6 @@ from session.store import Admission, Found, Heard, Listening, Settlement
 # What a question costs beside its texts, and a note of it.
 _OVERHEAD_BYTES: Final = 1024
 _NOTE_BYTES: Final = 256
-
-
-@final
-class _Record:
-    """A question with what became of it."""
-
-    __slots__ = ("ballots", "deadline", "notes", "outcome", "question", "size")
-
-    def __init__(self, question: Question, size: int, deadline: Timer[str]) -> None:
-        self.question = question
-        self.size = size
-        self.deadline = deadline
-        self.outcome: Outcome | None = None
-        #: Where several people answer, their answers, by who they are.
-        self.ballots: dict[str, Ballot] | None = None
-        self.notes: tuple[Noted, ...] = ()
-
-    @property
-    def answers(self) -> tuple[Ballot, ...]:
-        return tuple(self.ballots.values()) if self.ballots else ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,12 +49,12 @@ class MemoryStore:
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         #: The open ones of each tenant, and how many they are together; oldest first.
-        self._open: dict[str, dict[str, _Record]] = {}
+        self._open: dict[str, dict[str, Record]] = {}
         self._pending = 0
         #: The settled ones, in the order in which they were.
-        self._settled: deque[_Record] = deque()
+        self._settled: deque[Record] = deque()
         self._by_session: dict[str, int] = {}
         self._by_key: dict[tuple[str, str, str], str] = {}
         self._deadlines: Timers[str] = Timers(clock(), tick=0.25)
@@ -104,7 +85,7 @@ class MemoryStore:
             size += len(msgspec.json.encode(more))
         self._make_room(question, size)
         question_id = question.id
-        record = _Record(question, size, self._deadlines.arm_at(question.deadline, question_id))
+        record = Record(question, size, self._deadlines.arm_at(question.deadline, question_id))
         self._records[question_id] = record
         tenant = self._open.get(question.tenant)
         if tenant is None:
@@ -301,7 +282,7 @@ class MemoryStore:
             evicted_answers=self._evicted,
         )
 
-    def _record(self, tenant: str, question_id: str) -> _Record | None:
+    def _record(self, tenant: str, question_id: str) -> Record | None:
         """Return a question of this tenant: another one's looks like none."""
         record = self._records.get(question_id)
         return None if record is None or record.question.tenant != tenant else record
@@ -310,7 +291,7 @@ class MemoryStore:
         record = self._records.get(question_id)
         return record is not None and record.outcome is None
 
-    def _repeated(self, question: Question) -> _Record | None:
+    def _repeated(self, question: Question) -> Record | None:
         return self._records.get(self._by_key.get(_key(question), ""))
 
     def _make_room(self, question: Question, size: int) -> None:
@@ -324,7 +305,7 @@ class MemoryStore:
         if self._bytes + size > settings.bytes:
             raise TooManyPendingError("gateway", self._pending)
 
-    def _end(self, record: _Record, outcome: Outcome) -> Settlement:
+    def _end(self, record: Record, outcome: Outcome) -> Settlement:
         """Close an open record. Every outcome is terminal, so any of them may follow."""
         question = record.question
         question_id = question.id
@@ -335,7 +316,9 @@ class MemoryStore:
         if outcome.content is not None:
             size += len(msgspec.json.encode(outcome.content))
         self._grow(record, size)
-        record.deadline.cancel()
+        if record.deadline is not None:
+            record.deadline.cancel()
+            record.deadline = None
         self._pending -= 1
         tenant = self._open[question.tenant]
         del tenant[question_id]
@@ -353,7 +336,7 @@ class MemoryStore:
             self._evict()
         return Settlement(question, True, outcome)  # noqa: FBT003 - by position, as it is made for every question
 
-    def _grow(self, record: _Record, size: int) -> None:
+    def _grow(self, record: Record, size: int) -> None:
         record.size += size
         self._bytes += size
 
@@ -387,7 +370,7 @@ class MemoryStore:
             del self._drafts[key]
 
 
-def _overdue(record: _Record, now: float) -> Outcome:
+def _overdue(record: Record, now: float) -> Outcome:
     """Return how a question ends whose deadline has passed: perhaps all had answered."""
     return polled(record.question, record.answers) or Outcome(State.TIMED_OUT, at=now)
 

@@ -33,8 +33,7 @@ from session.store import Heard, Listening
 if TYPE_CHECKING:
     from session.redis.client import RedisClient
 
-#: How long what was read may be used, which is a second with what the time of a turn is late,
-#: and how many sessions are kept.
+#: How long what was read may be used (a second, with how late a turn is), and how many are kept.
 FRESH_SECONDS: Final = 0.9
 KEPT: Final = 10_000
 # A session that is in use has its TTL begun anew about as often as this.

@@ -602,7 +602,7 @@ async def test_fewer_are_served_at_once_while_each_takes_long(
         seconds = 0.0
         served: collections.Counter[int] = collections.Counter()
 
-        def take(_data: bytes) -> None:
+        def take(data: bytes) -> None:
             mock_clock.jump(seconds)
             served[server.connections.turns] += 1
 
