@@ -129,7 +129,7 @@ class Router:
         if waiter is not None:
             offer.waiters.append(waiter)
         if admitted.fresh:
-            self._outcomes["open"].inc()
+            self._outcomes["open"].value += 1
             if self.audit is not None:
                 self.audit.asked(principal, question)
             if not self.shared or question.delivery is Delivery.ALL:
@@ -385,7 +385,7 @@ class Router:
     def count(self, settled: Settlement) -> None:
         """Count an outcome, where it was brought about: once in all instances."""
         state = settled.outcome.state.text
-        self._outcomes[state].inc()
+        self._outcomes[state].value += 1
         self._on_settled(state, settled.outcome.at - settled.question.created_at)
 
     def conclude(self, question: Question, outcome: Outcome, by: Recipient | None) -> None:

@@ -37,7 +37,7 @@ from gateway.frontends.wire import (
 )
 from gateway.offers import ACCEPTED, Ack, Notification
 from session import gojson, longtexts
-from session.model import Delivery, Outcome, Question
+from session.model import Delivery, Outcome, Question, State
 from session.steps import Steps
 
 _NAME: Final = 128
@@ -276,22 +276,20 @@ def tools_registered(
     return _encode(ToolsRegistered(namespace, tuple(names), not_offered))
 
 
+# What stands before and behind the question's id where an answer was accepted: it is always
+# the same, and encoding it would cost four times as much.
+_ACCEPTED: Final = _encode(
+    ResponseAck("?", ACCEPTED.status, ACCEPTED.message, State.ANSWERED.text)
+).split(b'"?"')
+
+
 def response_ack(question_id: str, ack: Ack) -> bytes:
     """Return what became of an answer."""
     if ack is ACCEPTED:
         return _ACCEPTED[0] + _encode(question_id) + _ACCEPTED[1]
-    return _response_ack(question_id, ack)
-
-
-def _response_ack(question_id: str, ack: Ack) -> bytes:
     by = SettledBy(ack.by, ack.by_user) if ack.by else None
     state = "" if ack.state is None else ack.state.text
     return _encode(ResponseAck(question_id, ack.status, ack.message, state, by))
-
-
-# What stands before and behind the question's id where an answer was accepted: it is always
-# the same, and encoding it would cost four times as much.
-_ACCEPTED: Final = _response_ack("?", ACCEPTED).split(b'"?"')
 
 
 def notify_user(notification: Notification, stamps: Stamps) -> bytes:

@@ -116,30 +116,27 @@ class Methods:
                     raise _no_cursor() from None
         return page or await self._list_declared(call)
 
-    def call_tool(self, call: Call) -> Awaitable[Reply | Later]:
+    def call_tool(self, call: Call, tool: Tool | None = None) -> Awaitable[Reply | Later]:
         """Call a tool. Wrong arguments are the tool's result: a model can correct them.
 
         This is no coroutine: it would be one more for every question.
         """
         params = call.params
-        # Nearly all calls have these alone, the last one in the modern era only.
-        usual = 2 if "_meta" not in params else 3
-        is_usual = len(params) == usual and "name" in params and "arguments" in params
-        if not (is_usual or params.keys() <= _CALL_PARAMS):
-            _refuse_lookalikes(params)
-        tool = self.declared(params)
-        return self._call_other(call) if tool is None else self._run(tool, call)
-
-    async def _call_other(self, call: Call) -> Reply | Later:
-        return await self._run(await self._other_tool(call), call)
-
-    def _run(self, tool: Tool, call: Call) -> Awaitable[Reply | Later]:
+        if tool is None:
+            # Nearly all calls have these alone, the last one in the modern era only.
+            usual = 2 if "_meta" not in params else 3
+            is_usual = len(params) == usual and "name" in params and "arguments" in params
+            if not (is_usual or params.keys() <= _CALL_PARAMS):
+                _refuse_lookalikes(params)
+            tool = self.declared(params)
+            if tool is None:
+                return self._call_other(call)
         call.label = tool.name
         call.scope = tool.scope
         # Every question comes this way: as `check_scope`, without a call of it.
         if tool.scope and tool.scope not in call.principal.scopes:
             raise self._denied(call.principal, tool.scope)
-        arguments = call.params.get("arguments", _NO_ARGUMENTS)
+        arguments = params.get("arguments", _NO_ARGUMENTS)
         if type(arguments) is not dict:
             raise RpcError(INVALID_PARAMS, "arguments must be an object.")
         if tool.arguments is None:
@@ -149,6 +146,9 @@ class Methods:
         except msgspec.ValidationError as error:
             return _at_once(text(_explain(tool, error), is_error=True))
         return tool.handler(call, typed)
+
+    async def _call_other(self, call: Call) -> Reply | Later:
+        return await self.call_tool(call, await self._other_tool(call))
 
     async def _other_tool(self, call: Call) -> Tool:
         name: str = call.params["name"]
