@@ -210,6 +210,12 @@ async def test_without_replicas_nothing_counts_that_must_be_replicated(
                     results.append(text_of(reply["result"]))
 
                 nursery.start_soon(wait)
+
+                async def is_replicated() -> bool:
+                    return await a.metric("frontend_router_redis_in_flight") == 0
+
+                # People see a question before its replicas have it; the ask waits for them.
+                await until(is_replicated, "the question is at its replicas")
                 for node in replicas:
                     node.stop()
                 answer = {"request_id": question["request_id"], "answer": "proven"}
