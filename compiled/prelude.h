@@ -151,8 +151,12 @@ call_method(Method *place, PyObject *name, PyObject *const *args, size_t nargsf,
     PyTypeObject *type = Py_TYPE(args[0]);
     if (type == place->type && type->tp_version_tag == place->version && place->version != 0
         && name == place->name) {
-        /* What stands before `self` is not the callee's to change. */
-        return PyObject_Vectorcall(place->method, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+        /* It may take itself from its type. What stands before `self` is not its to change. */
+        PyObject *method = Py_NewRef(place->method);
+        PyObject *result = PyObject_Vectorcall(
+            method, args, nargsf & ~PY_VECTORCALL_ARGUMENTS_OFFSET, kwnames);
+        Py_DECREF(method);
+        return result;
     }
     return call_elsewhere(place, name, args, nargsf, kwnames);
 }
