@@ -37,6 +37,7 @@ from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
 from pool.refusal import refuse
 from pool.statistics import ConnectionStatistics
+from pool.ticker import TICK_SECONDS, Ticker
 from pool.timers import Timer, Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
@@ -47,7 +48,6 @@ _EVENTS_PER_POLL: Final = 64
 _LONG_SECONDS: Final = _SECONDS_PER_TURN / 2
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
-_TICK_SECONDS: Final = 0.05
 _OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -83,6 +83,7 @@ class Connections:
         self._accepting = True
         self._retry: Timer[Callback] | None = None
         self._lag = Lag(timers.now())
+        self._ticker = Ticker(timers)
 
     def listen(
         self,
@@ -154,7 +155,7 @@ class Connections:
         """Return when nothing that was written still waits for its peer."""
         # Once in a process: an event would cost every send something.
         while any(connection.outbox_bytes for connection in self._open.values()):  # noqa: ASYNC110 - at the end only
-            await trio.sleep(_TICK_SECONDS)
+            await trio.sleep(TICK_SECONDS)
 
     def statistics(self) -> ConnectionStatistics:
         """Return a moment of this object as numbers."""
@@ -293,10 +294,9 @@ class Connections:
     async def _keep_time(self) -> None:
         """Call what is due on the timers, and measure how late the loop is."""
         while True:
-            before = trio.current_time()
-            await trio.sleep(_TICK_SECONDS)
+            lag = await self._ticker.sleep()
             now = trio.current_time()
-            self._lag.note(now, max(0.0, now - before - _TICK_SECONDS))
+            self._lag.note(now, lag)
             while not self._expire(now):
                 await trio.lowlevel.checkpoint()
                 now = trio.current_time()

@@ -8,11 +8,14 @@ A heap would keep every cancelled deadline until it is due; at 40,000 questions
 a second that each wait up to five minutes this is twelve million dead entries.
 Here an entry goes at once, and what remains is one small dict per tick between
 now and the furthest deadline.
+
+Its owner may sleep for as long as nothing is due (`Timers.next_due`), and is told
+when that is to be sooner than it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import Generic, TypeVar, final
 
@@ -42,11 +45,13 @@ class Timers(Generic[T]):
         tick: resolution in seconds.
     """
 
-    __slots__ = ("_buckets", "_per_second", "_slots", "time")
+    __slots__ = ("_buckets", "_per_second", "_slots", "on_sooner", "time")
 
     def __init__(self, now: float, tick: float = 0.05) -> None:
         #: The time the owner last told; the same as `now` returns.
         self.time = now
+        #: Told of a time at which something is due, before anything else is.
+        self.on_sooner: Callable[[float], None] | None = None
         self._per_second = 1 / tick
         self._buckets: dict[int, dict[Timer[T], None]] = {}
         self._slots: list[int] = []
@@ -63,6 +68,12 @@ class Timers(Generic[T]):
         """Have ``item`` come due once, at ``when``."""
         return self._arm(int(when * self._per_second) + 1, item)
 
+    def arm_about(self, delay: float, within: float, item: T) -> Timer[T]:
+        """Have ``item`` come due once, together with others, up to ``within`` seconds late."""
+        apart = max(1, int(within * self._per_second))
+        slot = int((self.time + delay) * self._per_second) + 1
+        return self._arm(slot + -slot % apart, item)
+
     def arm_now(self, item: T) -> Timer[T]:
         """Have ``item`` be what is due next, after those that are due already."""
         return self._arm(int(self.time * self._per_second), item)
@@ -72,6 +83,8 @@ class Timers(Generic[T]):
         if bucket is None:
             bucket = self._buckets[slot] = {}
             heappush(self._slots, slot)
+            if self.on_sooner is not None and self._slots[0] == slot:
+                self.on_sooner(slot / self._per_second)
         timer: Timer[T] = Timer()
         timer.bucket = bucket
         timer.item = item
@@ -94,6 +107,15 @@ class Timers(Generic[T]):
                 # taken before.
                 yield bucket.popitem()[0].item
             del self._buckets[heappop(self._slots)]
+
+    def next_due(self) -> float | None:
+        """Return when something is due next; it may be cancelled until then."""
+        while self._slots:
+            slot = self._slots[0]
+            if self._buckets[slot]:
+                return slot / self._per_second
+            del self._buckets[heappop(self._slots)]
+        return None
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))

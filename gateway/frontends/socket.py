@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 # How much may be on its way before further questions wait in the backlog.
 _HIGH_WATER: Final = 256 * 1024
+# All pings within this part of a heartbeat leave at once: for each a process would wake up.
+_TOGETHER: Final = 60
 _NONE: Final[Mapping[str, str]] = {}
 
 
@@ -324,13 +326,16 @@ class FrontendSocket:
 
     def watch(self) -> None:
         """Ping, or give up a peer that was silent for two heartbeats."""
-        self._arm(self.endpoint.settings.heartbeat_seconds, self._beat)
+        self._beat_in(self.endpoint.settings.heartbeat_seconds)
 
-    def _arm(self, seconds: float, callback: Callback) -> None:
+    def _beat_in(self, seconds: float) -> None:
+        self._arm(seconds, self._beat, self.endpoint.settings.heartbeat_seconds / _TOGETHER)
+
+    def _arm(self, seconds: float, callback: Callback, within: float = 0.0) -> None:
         """Have something done after a while, in place of what was to be done before."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.endpoint.timers.arm(seconds, callback)
+        self._timer = self.endpoint.timers.arm_about(seconds, within, callback)
 
     def _beat(self) -> None:
         endpoint = self.endpoint
@@ -351,8 +356,7 @@ class FrontendSocket:
         if self._strange is not None:
             self._strange.new_period()
         # The next ping, or the moment at which the silence has been too long.
-        until_gone = self._heard + 2 * beat - endpoint.timers.now()
-        self._timer = endpoint.timers.arm(min(beat, until_gone), self._beat)
+        self._beat_in(min(beat, self._heard + 2 * beat - endpoint.timers.now()))
 
     def _unfinished_since(self) -> float:
         """Return when the frame or the message began that still lacks its end."""

@@ -1,5 +1,6 @@
 """Deadlines come due once, never early, and a cancelled one never."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,3 +104,45 @@ def test_each_deadline_agrees_with_a_list(
             assert waiting.pop(number) <= now
         assert all(when > now - 2 * TICK for when in waiting.values())
     assert len(timers) == len(waiting)
+
+
+def test_those_that_may_be_late_come_due_together() -> None:
+    timers: Timers[int] = Timers(0.0, TICK)
+    for number in range(10):
+        timers.arm_about(1.01 + number * TICK, 1.0, number)
+    assert list(timers.due(1.99)) == []
+    assert sorted(timers.due(2.01)) == list(range(10))
+
+
+@given(st.floats(0.0, 1000.0), st.floats(0.0, 10.0))
+def test_none_of_them_is_early_or_later_than_it_may_be(delay: float, within: float) -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    timers.arm_about(delay, within, "about")
+    due = timers.next_due()
+    assert due is not None
+    assert delay < due <= delay + within + TICK + 1e-6
+
+
+def test_what_is_due_next_is_told_to_the_tick() -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    assert timers.next_due() is None
+    timers.arm(1.0, "later")
+    sooner = timers.arm(0.5, "sooner")
+    due = timers.next_due()
+    assert due is not None
+    assert 0.5 <= due <= 0.5 + TICK
+    sooner.cancel()
+    due = timers.next_due()
+    assert due is not None
+    assert list(timers.due(due - 0.001)) == []
+    assert list(timers.due(due + 0.001)) == ["later"]
+    assert timers.next_due() is None
+
+
+def test_who_sleeps_is_told_only_of_what_is_sooner() -> None:
+    timers: Timers[str] = Timers(0.0, TICK)
+    told: list[float] = []
+    timers.on_sooner = told.append
+    for delay in (5.0, 7.0, 5.0, 3.0, 4.0):
+        timers.arm(delay, "any")
+    assert told == [pytest.approx(5.0, abs=TICK), pytest.approx(3.0, abs=TICK)]

@@ -303,6 +303,18 @@ def test_a_ping_every_heartbeat_and_the_end_of_who_is_silent_for_two(world: Worl
     assert tab.close_code() == 3012
 
 
+def test_pings_leave_together(world: World) -> None:
+    """For each that leaves alone an idle process wakes up."""
+    tabs = []
+    for _ in range(4):
+        tabs.append(world.tab())
+        world.clock.pass_time(0.06)
+    world.clock.pass_time(29)
+    while not any(pinged := [(9, b"") in tab.frames() for tab in tabs]):
+        world.clock.pass_time(0.05)
+    assert all(pinged)
+
+
 def test_any_frame_shows_that_a_peer_lives(world: World) -> None:
     tab = world.tab()
     for _ in range(20):
