@@ -46,6 +46,9 @@ from pool.timers import Timer, Timers
 _SECONDS_PER_TURN: Final = 0.005
 _EVENTS_PER_POLL: Final = 64
 _LONG_SECONDS: Final = _SECONDS_PER_TURN / 2
+# Turns that follow on each other within this time are made one, by waiting for so long: what
+# Trio does between two of them costs as much as some messages.
+_PAUSE_SECONDS: Final = 0.001
 _ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
 _OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -80,6 +83,8 @@ class Connections:
         self._last_words: list[Callback] = []
         self._flusher = Flusher(self.flush)
         self._at_once = _EVENTS_PER_POLL
+        self._now = timers.now
+        self._turn_ended = 0.0
         self._accepting = True
         self._retry: Timer[Callback] | None = None
         self._lag = Lag(timers.now())
@@ -136,6 +141,8 @@ class Connections:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every connection is closed at once."""
+        # Without what `trio.current_time` is wrapped in: it is asked some times a turn.
+        self._now = trio.lowlevel.current_clock().current_time
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_time)
@@ -180,19 +187,29 @@ class Connections:
         )
 
     def _take_turn(self) -> None:
-        now = trio.current_time()
+        now = self._now()
+        is_busy = now - self._turn_ended < _PAUSE_SECONDS
         self._expire(now)
         end = now + _SECONDS_PER_TURN
         while now < end:
             ready = self.selector.poll(0, self._at_once)
             if not ready:
-                return
+                if not is_busy:
+                    break
+                others = trio.lowlevel.current_statistics()
+                if others.tasks_runnable or others.run_sync_soon_queue_size:
+                    break
+                ready = self.selector.poll(_PAUSE_SECONDS, self._at_once)
+                now = self._now()
+                if not ready:
+                    break
             self._serve(ready)
-            before, now = now, trio.current_time()
+            before, now = now, self._now()
             if now - before > _LONG_SECONDS:
                 self._at_once = max(1, self._at_once // 2)
             elif self._at_once < _EVENTS_PER_POLL and now - before < _LONG_SECONDS / 4:
                 self._at_once *= 2
+        self._turn_ended = now
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         self.in_turn = True
@@ -273,7 +290,7 @@ class Connections:
         all_done = True
         for callback in self.timers.due(now):
             self._call(callback)
-            if trio.current_time() > end:
+            if self._now() > end:
                 all_done = False
                 break
         self.flush()

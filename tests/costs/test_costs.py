@@ -255,8 +255,9 @@ async def test_a_question_leaves_nothing_but_its_answer() -> None:
         for _ in range(10 * _TIMES):
             await peers.ask()
         gc.collect()
-        # A growing table or a cache that fills is allowed; a block each is not.
-        assert sys.getallocatedblocks() - before < 2 * _TIMES
+        # A growing table is allowed, or one with deadlines of the seconds that this took; a
+        # block each is not.
+        assert sys.getallocatedblocks() - before < 5 * _TIMES
 
 
 async def test_who_leaves_leaves_nothing_for_the_collector() -> None:

@@ -5,16 +5,18 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
+from trio.testing import wait_all_tasks_blocked
 
 from pool.connection import Connection, IsProxy
 from pool.connection_settings import Settings
 from pool.connections import Connections
+from pool.polling import Selector
 from pool.timers import Timers
 
 Limits = Callable[..., Settings]
@@ -625,6 +627,51 @@ async def test_fewer_are_served_at_once_while_each_takes_long(
                 assert not others
         for client in clients:
             client.close()
+
+
+class Watched:
+    """A selector that remembers how long it was to wait each time."""
+
+    def __init__(self, selector: Selector) -> None:
+        self._selector = selector
+        self.waits: list[float] = []
+
+    def poll(self, seconds: float, limit: int) -> Sequence[tuple[int, int]]:
+        self.waits.append(seconds)
+        return self._selector.poll(seconds, limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._selector, name)
+
+
+async def test_in_busy_times_a_turn_waits_for_more_unless_others_could_go_on(
+    mock_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    async with open_server() as server:
+        client = socket.create_connection(server.address)
+        while not server.protocols:
+            await trio.lowlevel.checkpoint()
+        await wait_all_tasks_blocked()
+        watched = Watched(server.connections.selector)
+        server.connections.selector = watched
+
+        async def waits(take: Callable[[bytes], None], since: float) -> list[float]:
+            server.protocols[0].data_received = take  # type: ignore[assignment,method-assign]
+            mock_clock.jump(since)
+            await wait_all_tasks_blocked()
+            reads = server.connections.reads
+            watched.waits.clear()
+            client.send(b"x")
+            while server.connections.reads == reads:
+                await wait_all_tasks_blocked()
+            return watched.waits
+
+        woken = trio.Event()
+        nursery.start_soon(woken.wait)
+        assert await waits(lambda _data: None, since=0.0) == [0, 0, pytest.approx(0.001)]
+        assert await waits(lambda _data: None, since=1.0) == [0, 0]
+        assert await waits(lambda _data: woken.set(), since=0.0) == [0, 0]
+        client.close()
 
 
 async def pair(server: Server, recorder: list[Recorder], **more: int) -> socket.socket:
