@@ -13,7 +13,6 @@ bound and a deadline, and past either the connection is closed.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final, final
@@ -32,26 +31,27 @@ from pool.connection import (
     make_room,
 )
 from pool.connection_settings import Settings
+from pool.doors import Doors
 from pool.flusher import Flusher
 from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
 from pool.refusal import refuse
 from pool.statistics import ConnectionStatistics
 from pool.ticker import TICK_SECONDS, Ticker
-from pool.timers import Timer, Timers
+from pool.timers import Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
-# what a turn costs; and how many between two looks at the clock, at most. A message takes a
-# hundredth of a millisecond, a handshake a fifth: fewer are served once they take long.
+# what a turn costs; how many are read at once; and of how many what they said is taken, or
+# what is due is called, between two looks at the clock: a handshake takes a fifth of a
+# millisecond.
 _SECONDS_PER_TURN: Final = 0.005
 _EVENTS_PER_POLL: Final = 64
-_LONG_SECONDS: Final = _SECONDS_PER_TURN / 2
+_TAKEN_PER_LOOK: Final = 4
+_CALLS_PER_LOOK: Final = 16
 # Turns that follow on each other within this time are made one, by waiting for so long: what
 # Trio does between two of them costs as much as some messages.
 _PAUSE_SECONDS: Final = 0.001
-_ACCEPTS_PER_EVENT: Final = 64
 _FLUSH_ROUNDS: Final = 8
-_OUT_OF_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 OnFailure = Callable[["Connection | None", Exception], None]
@@ -69,7 +69,6 @@ class Connections:
         self.slow_consumers = self.failures = 0
         self.reads = self.sends = self.turns = 0
         self._on_failure = on_failure
-        self._listeners: dict[int, Listener] = {}
         # By descriptor.
         self._open: dict[int, Connection] = {}
         self._addresses = Addresses()
@@ -82,11 +81,11 @@ class Connections:
         # What else is to be written before that is sent.
         self._last_words: list[Callback] = []
         self._flusher = Flusher(self.flush)
-        self._at_once = _EVENTS_PER_POLL
+        # Who was read, latest first, and is yet to be heard.
+        self._unheard: list[Connection] = []
         self._now = timers.now
         self._turn_ended = 0.0
-        self._accepting = True
-        self._retry: Timer[Callback] | None = None
+        self._doors = Doors(self.selector, timers, self._admit, settings.accept_pause_seconds)
         self._lag = Lag(timers.now())
         self._ticker = Ticker(timers)
 
@@ -102,10 +101,7 @@ class Connections:
 
         A proxy has as many connections as there may be in all: see `Connection.name_peer`.
         """
-        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        sock.listen(4096)
-        self._listeners[sock.fileno()] = Listener(sock, factory, refusal, is_proxy)
-        self.selector.register(sock.fileno(), READ)
+        self._doors.add(sock, factory, refusal, is_proxy)
 
     def adopt(
         self, sock: socket.socket, factory: ProtocolFactory, *, outbox_bytes: int
@@ -130,14 +126,7 @@ class Connections:
 
     def stop_listening(self) -> None:
         """Accept nobody from now on; who is connected stays."""
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        for number, listener in self._listeners.items():
-            if self._accepting:
-                self.selector.unregister(number)
-            listener.sock.close()
-        self._listeners.clear()
+        self._doors.close()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every connection is closed at once."""
@@ -149,7 +138,10 @@ class Connections:
                 nursery.start_soon(self._flusher.run)
                 task_status.started()
                 while True:
-                    await trio.lowlevel.wait_readable(self.selector)
+                    if self._unheard:
+                        await trio.lowlevel.checkpoint()
+                    else:
+                        await trio.lowlevel.wait_readable(self.selector)
                     self.turns += 1
                     self._take_turn()
         finally:
@@ -177,7 +169,7 @@ class Connections:
             failures=self.failures,
             outbox_bytes=sum(waiting),
             blocked=len(waiting),
-            accepting=self._accepting,
+            accepting=self._doors.open,
             turns=self.turns,
             reads=self.reads,
             sends=self.sends,
@@ -192,56 +184,64 @@ class Connections:
         self._expire(now)
         end = now + _SECONDS_PER_TURN
         while now < end:
-            ready = self.selector.poll(0, self._at_once)
-            if not ready:
-                if not is_busy:
-                    break
-                others = trio.lowlevel.current_statistics()
-                if others.tasks_runnable or others.run_sync_soon_queue_size:
-                    break
-                ready = self.selector.poll(_PAUSE_SECONDS, self._at_once)
-                now = self._now()
+            if not self._unheard:
+                ready = self.selector.poll(0, _EVENTS_PER_POLL)
                 if not ready:
-                    break
-            self._serve(ready)
-            before, now = now, self._now()
-            if now - before > _LONG_SECONDS:
-                self._at_once = max(1, self._at_once // 2)
-            elif self._at_once < _EVENTS_PER_POLL and now - before < _LONG_SECONDS / 4:
-                self._at_once *= 2
-        self._turn_ended = now
+                    if not is_busy:
+                        break
+                    others = trio.lowlevel.current_statistics()
+                    if others.tasks_runnable or others.run_sync_soon_queue_size:
+                        break
+                    ready = self.selector.poll(_PAUSE_SECONDS, _EVENTS_PER_POLL)
+                    if not ready:
+                        break
+                self._read(ready)
+            now = self._hear(end)
+        self._turn_ended = self._now()
 
-    def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
+    def _read(self, ready: Sequence[tuple[int, int]]) -> None:
+        """Read from those who are ready, and let in who is new."""
         self.in_turn = True
-        receivers: list[Connection] = []
+        unheard = self._unheard
         for number, events in ready:
             # Who was closed since they were ready is gone. A newcomer may have their
             # descriptor: it finds nothing to read, and nothing is lost.
             connection = self._open.get(number)
             if connection is None:
-                listener = self._listeners.get(number)
-                if listener is not None:
-                    self._accept(listener)
+                self._doors.accept(number)
                 continue
             try:
                 if events != WRITE and (data := connection.receive()):
                     connection.received = data
-                    receivers.append(connection)
+                    unheard.append(connection)
                 if events & WRITE:
                     connection.flush()
             except Exception as error:  # noqa: BLE001 - the connection boundary
                 self._failed(connection, error)
-        # All is read first: in turns, the kernel's code and ours would each find the other's
-        # in the processor's cache.
-        for connection in receivers:
-            data, connection.received = connection.received, b""
-            try:
-                # Who was closed meanwhile has nobody's protocol.
-                if not connection.closing:
-                    connection.protocol.data_received(data)
-            except Exception as error:  # noqa: BLE001 - the connection boundary
-                self._failed(connection, error)
+        unheard.reverse()
+
+    def _hear(self, end: float) -> float:
+        """Take what was read until the turn is over, and answer; return the time.
+
+        All was read first: in turns, the kernel's code and ours would each find the other's
+        in the processor's cache.
+        """
+        self.in_turn = True
+        unheard = self._unheard
+        now = 0.0
+        while unheard and now < end:
+            for _ in range(min(_TAKEN_PER_LOOK, len(unheard))):
+                connection = unheard.pop()
+                data, connection.received = connection.received, b""
+                try:
+                    # Who was closed meanwhile has nobody's protocol.
+                    if not connection.closing:
+                        connection.protocol.data_received(data)
+                except Exception as error:  # noqa: BLE001 - the connection boundary
+                    self._failed(connection, error)
+            now = self._now()
         self.flush()
+        return self._now()
 
     def flush(self) -> None:
         """Send what this turn wrote; whoever hears `drained` may write more, for some rounds.
@@ -285,16 +285,23 @@ class Connections:
 
         They belong to connections, as their failures do.
         """
-        self.in_turn = True
         end = now + _SECONDS_PER_TURN
-        all_done = True
-        for callback in self.timers.due(now):
-            self._call(callback)
+        due = self.timers.due(now)
+        while True:
+            self.in_turn = True
+            some = 0
+            for callback in due:
+                self._call(callback)
+                some += 1
+                if some == _CALLS_PER_LOOK:
+                    break
+            if some or self.unsent:
+                self.flush()
+            self.in_turn = False
+            if some < _CALLS_PER_LOOK:
+                return True
             if self._now() > end:
-                all_done = False
-                break
-        self.flush()
-        return all_done
+                return False
 
     def _call(self, callback: Callback) -> None:
         try:
@@ -318,22 +325,7 @@ class Connections:
                 await trio.lowlevel.checkpoint()
                 now = trio.current_time()
 
-    def _accept(self, listener: Listener) -> None:
-        for _ in range(_ACCEPTS_PER_EVENT):
-            try:
-                sock, address = listener.sock.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # Anything else (ECONNABORTED ...) is the peer's failure.
-                if error.errno in _OUT_OF_DESCRIPTORS:
-                    self._pause_accepting()
-                    return
-                continue
-            self._admit(listener, sock, address[0] if isinstance(address, tuple) else "")
-
     def _admit(self, listener: Listener, sock: socket.socket, peer: str) -> None:
-        sock.setblocking(False)  # noqa: FBT003 - as above
         if not self._has_room(peer, is_proxy=listener.is_proxy(peer)):
             self.refused += 1
             refuse(sock, listener.refusal)
@@ -383,17 +375,3 @@ class Connections:
             self.idle.enter(connection, peer)
         self.refused += not has_room
         return has_room
-
-    def _pause_accepting(self) -> None:
-        if not self._accepting:
-            return
-        self._accepting = False
-        for number in self._listeners:
-            self.selector.unregister(number)
-        self._retry = self.timers.arm(self.settings.accept_pause_seconds, self._resume_accepting)
-
-    def _resume_accepting(self) -> None:
-        self._retry = None
-        self._accepting = True
-        for number in self._listeners:
-            self.selector.register(number, READ)

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE: Final = {
     "gateway/fleet.py": "starts processes: tests/live/test_fleet.py",
     "gateway/reports.py": "what tests/live/test_monitoring.py reads",
     "gateway/storage.py": "opens a store: tests/live and tests/cluster run both kinds",
+    "pool/doors.py": "where connections come in: tests/pool/test_connections.py",
     "pool/refusal.py": "what a newcomer to a full gateway hears: tests/pool/test_connections.py",
     "gateway/frontends/dialogue.py": "a half of the socket: tests/gateway/frontends/test_socket.py",
     "gateway/frontends/large.py": "a part of the socket: tests/live/test_stalls.py, test_large.py",
