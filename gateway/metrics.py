@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias, final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,6 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from gateway.families import Count, Counter, Histogram, Histograms, Labels
+from gateway.process_metrics import ProcessMetrics
 
 #: A number, or numbers by label values for a family that has labels.
 Reading: TypeAlias = float | Mapping[Labels, float]
@@ -242,7 +243,7 @@ class Metrics:
         self._out = _Direction(self, "out")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Families(self))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(ProcessMetrics())
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
