@@ -41,13 +41,13 @@ from pool.ticker import TICK_SECONDS, Ticker
 from pool.timers import Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
-# what a turn costs; how many are read at once; and of how many what they said is taken, or
-# what is due is called, between two looks at the clock: a handshake takes a fifth of a
-# millisecond.
+# what a turn costs; how many are read at once; and how much is done between two looks at the
+# clock: a handshake takes a fifth of a millisecond, and so does the end of a connection.
 _SECONDS_PER_TURN: Final = 0.005
 _EVENTS_PER_POLL: Final = 64
-_TAKEN_PER_LOOK: Final = 4
-_CALLS_PER_LOOK: Final = 16
+_READ_PER_LOOK: Final = 8
+_HEARD_PER_LOOK: Final = 4
+_CALLED_PER_LOOK: Final = 16
 # Turns that follow on each other within this time are made one, by waiting for so long: what
 # Trio does between two of them costs as much as some messages.
 _PAUSE_SECONDS: Final = 0.001
@@ -195,29 +195,35 @@ class Connections:
                     ready = self.selector.poll(_PAUSE_SECONDS, _EVENTS_PER_POLL)
                     if not ready:
                         break
-                self._read(ready)
+                self._read(ready, end)
             now = self._hear(end)
         self._turn_ended = self._now()
 
-    def _read(self, ready: Sequence[tuple[int, int]]) -> None:
-        """Read from those who are ready, and let in who is new."""
+    def _read(self, ready: Sequence[tuple[int, int]], end: float) -> None:
+        """Read from those who are ready, and let in who is new, until the turn is over.
+
+        Who is left is ready the next time, too.
+        """
         self.in_turn = True
         unheard = self._unheard
-        for number, events in ready:
-            # Who was closed since they were ready is gone. A newcomer may have their
-            # descriptor: it finds nothing to read, and nothing is lost.
-            connection = self._open.get(number)
-            if connection is None:
-                self._doors.accept(number)
-                continue
-            try:
-                if events != WRITE and (data := connection.receive()):
-                    connection.received = data
-                    unheard.append(connection)
-                if events & WRITE:
-                    connection.flush()
-            except Exception as error:  # noqa: BLE001 - the connection boundary
-                self._failed(connection, error)
+        for start in range(0, len(ready), _READ_PER_LOOK):
+            for number, events in ready[start : start + _READ_PER_LOOK]:
+                # Who was closed since they were ready is gone. A newcomer may have their
+                # descriptor: it finds nothing to read, and nothing is lost.
+                connection = self._open.get(number)
+                if connection is None:
+                    self._doors.accept(number)
+                    continue
+                try:
+                    if events != WRITE and (data := connection.receive()):
+                        connection.received = data
+                        unheard.append(connection)
+                    if events & WRITE:
+                        connection.flush()
+                except Exception as error:  # noqa: BLE001 - the connection boundary
+                    self._failed(connection, error)
+            if self._now() > end:
+                break
         unheard.reverse()
 
     def _hear(self, end: float) -> float:
@@ -230,7 +236,7 @@ class Connections:
         unheard = self._unheard
         now = 0.0
         while unheard and now < end:
-            for _ in range(min(_TAKEN_PER_LOOK, len(unheard))):
+            for _ in range(min(_HEARD_PER_LOOK, len(unheard))):
                 connection = unheard.pop()
                 data, connection.received = connection.received, b""
                 try:
@@ -293,12 +299,12 @@ class Connections:
             for callback in due:
                 self._call(callback)
                 some += 1
-                if some == _CALLS_PER_LOOK:
+                if some == _CALLED_PER_LOOK:
                     break
             if some or self.unsent:
                 self.flush()
             self.in_turn = False
-            if some < _CALLS_PER_LOOK:
+            if some < _CALLED_PER_LOOK:
                 return True
             if self._now() > end:
                 return False

@@ -628,6 +628,27 @@ async def test_who_was_read_when_a_turn_is_over_is_heard_in_the_next(
             client.close()
 
 
+async def test_they_are_not_all_gone_in_one_turn(mock_clock: trio.testing.MockClock) -> None:
+    async with open_server() as server:
+        clients = [socket.create_connection(server.address) for _ in range(200)]
+        while len(server.protocols) < len(clients):
+            await trio.lowlevel.checkpoint()
+        gone: collections.Counter[int] = collections.Counter()
+
+        def go() -> None:
+            mock_clock.jump(0.001)
+            gone[server.connections.turns] += 1
+
+        for recorder in server.protocols:
+            recorder.connection_lost = go  # type: ignore[method-assign]
+        for client in clients:
+            client.close()
+        while gone.total() < len(clients):
+            await trio.lowlevel.checkpoint()
+        # Until 5 ms are over, looked at after each eighth.
+        assert max(gone.values()) <= 8
+
+
 class Watched:
     """A selector that remembers how long it was to wait each time."""
 
@@ -686,7 +707,11 @@ async def pair(server: Server, recorder: list[Recorder], **more: int) -> socket.
     return theirs
 
 
-async def test_what_many_tasks_write_in_one_tick_leaves_in_one_send() -> None:
+async def test_what_many_tasks_write_in_one_tick_leaves_in_one_send(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    # A look at the timers between two of them would send what is there by then.
+    del mock_clock
     async with open_server() as server:
         recorders: list[Recorder] = []
         peer = await pair(server, recorders)
