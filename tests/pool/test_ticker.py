@@ -143,6 +143,19 @@ async def test_what_was_left_from_before_is_no_lag() -> None:
     assert await Ticker(timers).sleep() < 500.0
 
 
+async def test_what_is_due_as_it_is_armed_is_no_lag() -> None:
+    # With ticks of a thousand seconds the present one began long ago.
+    timers: Timers[Callable[[], None]] = Timers(trio.current_time(), 1000.0)
+    async with trio.open_nursery() as sleeping:
+
+        async def sleep() -> None:
+            assert await Ticker(timers).sleep() < 6 * TICK_SECONDS
+
+        sleeping.start_soon(sleep)
+        await trio.sleep(12 * TICK_SECONDS)
+        timers.arm_now(nothing)
+
+
 async def test_a_cancelled_sleep_leaves_nobody_listening() -> None:
     before = instruments()
     clock = Clock()
