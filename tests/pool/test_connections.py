@@ -598,6 +598,7 @@ async def test_who_was_read_when_a_turn_is_over_is_heard_in_the_next(
     mock_clock: trio.testing.MockClock,
 ) -> None:
     async with open_server() as server:
+        server.connections.stopwatch = mock_clock.current_time
         clients = [socket.create_connection(server.address) for _ in range(200)]
         while len(server.protocols) < len(clients):
             await trio.lowlevel.checkpoint()
@@ -630,6 +631,7 @@ async def test_who_was_read_when_a_turn_is_over_is_heard_in_the_next(
 
 async def test_they_are_not_all_gone_in_one_turn(mock_clock: trio.testing.MockClock) -> None:
     async with open_server() as server:
+        server.connections.stopwatch = mock_clock.current_time
         clients = [socket.create_connection(server.address) for _ in range(200)]
         while len(server.protocols) < len(clients):
             await trio.lowlevel.checkpoint()
@@ -668,6 +670,7 @@ async def test_in_busy_times_a_turn_waits_for_more_unless_others_could_go_on(
     mock_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
     async with open_server() as server:
+        server.connections.stopwatch = mock_clock.current_time
         client = socket.create_connection(server.address)
         while not server.protocols:
             await trio.lowlevel.checkpoint()
