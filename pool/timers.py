@@ -33,7 +33,11 @@ class Timer(Generic[T]):
 
     def cancel(self) -> None:
         """Disarm. Doing so twice, or once it was due, changes nothing."""
-        self.bucket.pop(self, None)
+        bucket = self.bucket
+        bucket.pop(self, None)
+        if not bucket:
+            # A dict keeps the room of all it ever held: minutes of it, until the tick is due.
+            bucket.clear()
 
 
 @final

@@ -1,5 +1,7 @@
 """Deadlines come due once, never early, and a cancelled one never."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,21 @@ def test_a_cancelled_deadline_never_comes_due_and_leaves_nothing() -> None:
     timer.cancel()
     assert len(timers) == 0
     assert list(timers.due(10.0)) == []
+
+
+def test_cancelled_deadlines_keep_no_room() -> None:
+    timers: Timers[int] = Timers(0.0, TICK)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            timers.time += TICK
+            for timer in [timers.arm(300.0, number) for number in range(1000)]:
+                timer.cancel()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Of each tick its place in the wheel, and not of each deadline.
+    assert held < 100 * 1000
 
 
 def test_one_that_is_due_can_cancel_another_that_is_due() -> None:
