@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from trio.testing import wait_all_tasks_blocked
 
 from pool.connection import Connection, IsProxy
 from pool.connection_settings import Settings
@@ -674,19 +673,19 @@ async def test_in_busy_times_a_turn_waits_for_more_unless_others_could_go_on(
         client = socket.create_connection(server.address)
         while not server.protocols:
             await trio.lowlevel.checkpoint()
-        await wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
         watched = Watched(server.connections.selector)
         server.connections.selector = watched
 
         async def waits(take: Callable[[bytes], None], since: float) -> list[float]:
             server.protocols[0].data_received = take  # type: ignore[assignment,method-assign]
             mock_clock.jump(since)
-            await wait_all_tasks_blocked()
+            await trio.testing.wait_all_tasks_blocked()
             reads = server.connections.reads
             watched.waits.clear()
             client.send(b"x")
             while server.connections.reads == reads:
-                await wait_all_tasks_blocked()
+                await trio.testing.wait_all_tasks_blocked()
             return watched.waits
 
         woken = trio.Event()
