@@ -27,7 +27,7 @@ from trio_websocket import (
 )
 from trio_websocket import open_websocket_url as open_websocket
 
-from gateway.terminal import credential
+from gateway.terminal import credential, interrupt
 from gateway.terminal.inbox import Frame, Inbox
 from gateway.terminal.text import plain
 
@@ -93,9 +93,9 @@ def main(options: argparse.Namespace) -> int:
         connect["token"] = token
     terminal = _Terminal(options.url, connect, inbox, once=options.once)
     try:
-        trio.run(terminal.run)
+        interrupt.run(terminal.run)
     except* KeyboardInterrupt:
-        pass  # the way to leave; it comes in a group, as it passed a nursery
+        pass  # the way to leave
     except* BrokenPipeError:
         # Whoever read what we show has left. What is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

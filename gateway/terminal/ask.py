@@ -16,9 +16,8 @@ from typing import Any, Final
 
 import httpx
 import msgspec
-import trio
 
-from gateway.terminal import credential
+from gateway.terminal import credential, interrupt
 from gateway.terminal.text import plain
 
 _REVISION: Final = "2026-07-28"
@@ -88,7 +87,7 @@ def main(options: argparse.Namespace) -> int:
     progress = _Progress()
     try:
         token = credential.credential(options)
-        result = trio.run(_ask, options.url, token, _arguments(options), progress)
+        result = interrupt.run(_ask, options.url, token, _arguments(options), progress)
         known = msgspec.convert(result, _Result)
     except (AskError, credential.CredentialFileError) as error:
         return _complain(str(error), _FAILED)

@@ -56,7 +56,11 @@ def asked(gateway: GatewayProcess, person: Person, *arguments: str) -> subproces
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Return the exit status and what was printed, but for who was waited for how long."""
-    out, err = process.communicate(timeout=PATIENCE)
+    with process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()  # had it not ended, it would be in the next test's way
     lines = err.splitlines(keepends=True)
     return process.returncode, out, "".join(line for line in lines if WAITING not in line)
 
