@@ -368,7 +368,7 @@ class Gateway:
         """Go away without losing anybody: see `gateway.drain` for the steps' times."""
         drain = self.settings.drain
         self.is_ready = False
-        await trio.sleep(drain.settle_seconds)
+        await trio.sleep(max(drain.settle_seconds, self.storage.bus.decline()))
         self.connections.stop_listening()
         self.router.draining = True
         with trio.move_on_after(drain.wait_seconds):

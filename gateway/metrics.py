@@ -92,6 +92,7 @@ _SHARED_STORE: Final = (
     ("redis_reconnects", "Connections to Redis made again.", ()),
     ("redis_retries", "Commands sent again, for whatever reason.", ()),
     ("redis_refused", "Commands for which there was no room.", ()),
+    ("questions_given", "Questions given to an instance that had just answered one.", ()),
     ("session_cache", "Look-ups of sessions, by whether Redis had to be asked.", ("result",)),
     ("events", "What other instances did, by how it was noticed.", ("how",)),
 )

@@ -242,6 +242,7 @@ def _redis(  # noqa: PLR0913, PLR0917 - as above
             "frontend_router_redis_reconnects_total": link.reconnects,
             "frontend_router_redis_retries_total": link.retries,
             "frontend_router_redis_refused_total": link.refused,
+            "frontend_router_questions_given_total": held.given,
             "frontend_router_session_cache_total": {
                 ("hit",): held.session_hits,
                 ("miss",): held.session_misses,

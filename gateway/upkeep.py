@@ -140,6 +140,18 @@ class Upkeep:
             except QueueFullError:
                 self._router.consider_later(listed)
 
+    def question_given(self, question: Question) -> None:
+        """A question is this instance's to show: do so, or let go of it."""
+        router = self._router
+        offer = router.offer_of(question)
+        offer.held = True
+        if not offer.holders:
+            router.dispatch.show(offer, router.clock())
+        if not offer.holders:
+            router.releases.free(offer)
+            if not self._start(question.tenant, router.releases.tell(question)):
+                router.releases.waiting.append(question)
+
     def question_settled(self, tenant: str, question_id: str, outcome: Outcome | None) -> None:
         """A question has its outcome: tell those who wait for it or see it."""
         if self._router.on_ended is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from session.model import Audience, Outcome
+from session.model import Audience, Outcome, Question
 from session.store import Listed
 
 
@@ -22,6 +22,12 @@ class BusReceiver(Protocol):
         """A question waits for its audience, and this instance may show it.
 
         Heard again when its last holder is gone or has let go of it.
+        """
+
+    def question_given(self, question: Question) -> None:
+        """A question of delivery `one` is this instance's to show: whoever asked gave it.
+
+        The store has it as if `hold` had returned it here.
         """
 
     def question_settled(self, tenant: str, question_id: str, outcome: Outcome | None) -> None:
@@ -66,6 +72,13 @@ class Bus(Protocol):
 
     def subscribe(self, receiver: BusReceiver) -> None:
         """Have ``receiver`` hear every other instance from now on."""
+
+    def decline(self) -> float:
+        """Have no other instance give questions to this one.
+
+        Returns the seconds after which none will.
+        """
+        ...
 
     def notify(self, tenant: str, audience: Audience, notification: bytes) -> None:
         """Have every other instance tell its people something."""

@@ -18,6 +18,10 @@ class MemoryBus:
     def subscribe(self, receiver: object) -> None:
         """Nobody will ever call ``receiver``."""
 
+    def decline(self) -> float:
+        """There is no other instance."""
+        return 0.0
+
     def notify(self, tenant: str, audience: Audience, notification: bytes) -> None:
         """Tell nobody."""
 

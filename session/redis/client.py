@@ -13,7 +13,7 @@ more wait, and the next one fails at once with `StoreUnavailableError`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import trio
@@ -33,8 +33,8 @@ from session.redis.commands import (
     UNSUBSCRIBE,
     Argument,
     Command,
-    Parts,
     Script,
+    Value,
     pack,
 )
 from session.redis.connecting import Connector
@@ -150,8 +150,8 @@ class RedisClient(NodeOwner):
     def call(  # noqa: PLR0913 - what there is to say of a script
         self,
         script: Script,
-        keys: Sequence[bytes | Parts],
-        args: Sequence[Argument | Parts],
+        keys: tuple[Value, ...],
+        args: tuple[Value, ...],
         *,
         slot: int = -1,
         eager: bool = False,

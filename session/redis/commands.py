@@ -20,7 +20,8 @@ Argument = bytes | str | int | float
 pack: Final = cast("Callable[[Sequence[Argument]], bytes]", pack_command)
 
 # What stands before values of these lengths, behind another one.
-_LENGTHS: Final = tuple(b"\r\n$%d\r\n" % size for size in range(1024))
+_SHORT: Final = 1024
+_LENGTHS: Final[tuple[bytes, ...]] = tuple(b"\r\n$%d\r\n" % size for size in range(_SHORT))
 
 #: What becomes of the reply.
 ROUTED: Final = 0
@@ -48,11 +49,13 @@ class Parts:
     __slots__ = ("count", "packed")
 
     def __init__(self, *values: Argument) -> None:
-        self.count = len(values)
         parts: list[bytes] = []
-        for value in values:
-            _add(parts, _written(value))
+        self.count = _add(parts, values)
         self.packed = b"".join(parts)
+
+
+#: A key or an argument of a script, or several of them.
+Value = Argument | Parts
 
 
 @final
@@ -74,26 +77,14 @@ class Script:
         self._start = b""
         self._keys = self._args = -1
 
-    def packed(self, keys: Sequence[bytes | Parts], args: Sequence[Argument | Parts]) -> bytes:
+    def packed(self, keys: tuple[Value, ...], args: tuple[Value, ...]) -> bytes:
         """Return a call as it is sent.
 
         Not by hiredis, which formats the length of each part: that took a quarter of all that
         a question costs two gateways.
         """
         parts = [b""]
-        key_count, arg_count = len(keys), len(args)
-        for key in keys:
-            if isinstance(key, Parts):
-                parts.append(key.packed)
-                key_count += key.count - 1
-            else:
-                _add(parts, key)
-        for arg in args:
-            if isinstance(arg, Parts):
-                parts.append(arg.packed)
-                arg_count += arg.count - 1
-            else:
-                _add(parts, _written(arg))
+        key_count, arg_count = _add(parts, keys), _add(parts, args)
         parts.append(b"\r\n")
         if key_count != self._keys or arg_count != self._args:
             self._begin_with(key_count, arg_count)
@@ -102,7 +93,7 @@ class Script:
 
     def _begin_with(self, keys: int, args: int) -> None:
         start = [b"*%d\r\n%b" % (3 + keys + args, self._header)]
-        _add(start, b"%d" % keys)
+        _add(start, (keys,))
         self._start = b"".join(start)
         self._keys, self._args = keys, args
 
@@ -111,16 +102,22 @@ class Script:
         return packed.replace(self._header, self._whole, 1)
 
 
-def _add(parts: list[bytes], value: bytes) -> None:
-    size = len(value)
-    parts.append(_LENGTHS[size] if size < len(_LENGTHS) else b"\r\n$%d\r\n" % size)
-    parts.append(value)
-
-
-def _written(value: Argument) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return value.encode() if isinstance(value, str) else str(value).encode()
+def _add(parts: list[bytes], values: tuple[Value, ...]) -> int:
+    """Add values as they are sent; return how many that are."""
+    count = len(values)
+    for value in values:
+        if isinstance(value, bytes):
+            written = value
+        elif isinstance(value, Parts):
+            parts.append(value.packed)
+            count += value.count - 1
+            continue
+        else:
+            written = value.encode() if isinstance(value, str) else str(value).encode()
+        size = len(written)
+        parts.append(_LENGTHS[size] if size < _SHORT else b"\r\n$%d\r\n" % size)
+        parts.append(written)
+    return count
 
 
 class Command(Promise[Any]):

@@ -13,13 +13,15 @@ from typing import Any, Final, final
 import msgspec
 
 from session.bus import BusReceiver
-from session.model import Listing, Outcome
+from session.model import Delivery, Listing
 from session.redis import records
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place, place_of
+from session.redis.ready import Ready
 from session.redis.tools import ToolCache
 
 OPENED: Final = b"o"
+HELD: Final = b"h"
 SETTLED: Final = b"s"
 RELEASED: Final = b"r"
 GONE: Final = b"g"
@@ -70,12 +72,18 @@ class Watch:
 class Events:
     """Hears all places; the listener of their subscriptions."""
 
-    def __init__(self, instance: str, inboxes: Inboxes, tools: ToolCache) -> None:
-        self._mine = instance.encode() + b" "
+    def __init__(self, instance: str, inboxes: Inboxes, tools: ToolCache, ready: Ready) -> None:
+        self._instance = instance.encode()
+        self._mine = self._instance + b" "
         #: What is said before a question's listing, which the scripts know: it is open, has
         #: its outcome, or nobody shows it any more.
         self.opened: Final = b"%b%b " % (self._mine, OPENED)
+        #: What is said before who shows it, and its listing.
+        self.held: Final = b"%b%b " % (self._mine, HELD)
         self.settled: Final = b"%b%b " % (self._mine, SETTLED)
+        #: The same by an instance that may be given the next one. (Instances that know
+        #: nothing of that read over the blank.)
+        self.answered: Final = self.settled + b" "
         self.released: Final = b"%b%b " % (self._mine, RELEASED)
         #: What is said of an instance that is gone, before its name. Whoever finds that
         #: out by a sweep is told as the others are: it is not this instance's own doing.
@@ -84,6 +92,7 @@ class Events:
         self.tools: Final = b"%b%b " % (self._mine, TOOLS)
         self._inboxes = inboxes
         self._tools = tools
+        self._ready = ready
         self._ears = {place.channel: _Ear(place) for place in PLACES}
         self._receiver: BusReceiver | None = None
         self._watches: dict[str, Watch] = {}
@@ -251,8 +260,14 @@ class Events:
             return
         self.heard += 1
         try:
-            _, kind, what = event.split(b" ", 2)
-            if kind in _TOLD:
+            instance, kind, what = event.split(b" ", 2)
+            if kind == HELD:
+                self._held(what)
+            elif kind == SETTLED:
+                self._settled(instance, what)
+            elif kind in _WAITING:
+                self._opened(records.listing(what))
+            elif kind in _TOLD:
                 self._told(kind, what)
             elif kind == GONE:
                 self._gone(place)
@@ -260,13 +275,6 @@ class Events:
                 self._presence_changed(what.decode())
             elif kind == TOOLS:
                 self._tools_changed(what.decode())
-            elif kind == SETTLED:
-                listing, _, outcome = what.partition(b"\n")
-                self._settled(
-                    records.listing(listing), records.outcome(outcome) if outcome else None
-                )
-            elif kind in _WAITING:
-                self._opened(records.listing(what))
         except (ValueError, msgspec.DecodeError):
             # An instance of another version said it.
             self.unreadable += 1
@@ -289,7 +297,28 @@ class Events:
         else:
             self._receiver.progressed(*records.progress(what))
 
-    def _settled(self, listing: Listing, outcome: Outcome | None) -> None:
+    def _held(self, what: bytes) -> None:
+        """A question was opened that one instance shows: it may have been given to this one."""
+        holder, _, rest = what.partition(b" ")
+        written, _, body = rest.partition(b"\n")
+        if holder != self._instance:
+            self._inboxes.add(records.listing(written))
+        elif body:
+            question = records.question(body)
+            self._inboxes.add(records.listed(question))
+            if self._receiver is not None:
+                self._receiver.question_given(question)
+        else:
+            # From the log, or too long: the store has it.
+            self._opened(records.listing(written))
+
+    def _settled(self, instance: bytes, what: bytes) -> None:
+        """A question has ended, and whoever ended it may be ready for the next."""
+        written, _, told = what.partition(b"\n")
+        listing = records.listing(written)
+        outcome = records.outcome(told) if told else None
+        if what.startswith(b" ") and listing.delivery is Delivery.ONE:
+            self._ready.answered(listing.tenant, listing.audience, instance)
         self._inboxes.remove(listing.tenant, listing.id)
         self._ended(listing.id)
         if self._receiver is not None:

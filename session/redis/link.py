@@ -272,7 +272,8 @@ class Link:
 
     def _take_push(self, push: list[Any]) -> None:
         kind = push[0]
-        if kind in (b"ssubscribe", b"sunsubscribe") and self.awaiting:
+        # On the link of the subscriptions nothing else is ever awaited.
+        if self.awaiting and kind in (b"ssubscribe", b"sunsubscribe"):
             command = self.awaiting[0]
             wanted = SUBSCRIBE if kind == b"ssubscribe" else UNSUBSCRIBE
             # A channel may also be lost unasked, when its slot moves.

@@ -73,7 +73,7 @@ class Overdue:
             except msgspec.DecodeError:
                 # An instance of another version wrote it, and ends it.
                 continue
-        questions = [place.question(listing.id) for _, _, listing in listed]
+        questions = tuple(place.question(listing.id) for _, _, listing in listed)
         bodies = self._client.call(BODIES, questions, (), slot=place.slot)
         return Batch(self, place, listed, bodies)
 
@@ -90,7 +90,9 @@ class Overdue:
         for question, outcome in questions:
             keys += (place.question(question.id), place.inbox(question.tenant))
             arguments += (records.outcome_bytes(outcome, attempt), question.tenant)
-        return self._client.call(EXPIRE, keys, arguments, slot=place.slot, replicas=self._replicas)
+        return self._client.call(
+            EXPIRE, tuple(keys), tuple(arguments), slot=place.slot, replicas=self._replicas
+        )
 
     async def read(self, tenant: str, body: bytes) -> Question:
         """Read a question.

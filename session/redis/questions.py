@@ -16,9 +16,9 @@ import msgspec
 
 from session.asides import NOTES, Tally, merged
 from session.errors import TooManyPendingError
-from session.model import Ballot, Listing, Noted, Outcome, Question
+from session.model import Ballot, Delivery, Noted, Outcome, Question, State
 from session.redis import keys, records
-from session.redis.commands import Argument, Parts
+from session.redis.commands import Parts, Value
 from session.redis.keys import PLACES, Place, place_of
 from session.redis.scripts import ADMIT, CONFIRM, HOLD, NOTE, RELEASE, SETTLE, VOTE
 from session.steps import WHOLE
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from session.redis.client import RedisClient
     from session.redis.events import Events
     from session.redis.inboxes import Inboxes
+    from session.redis.ready import Ready
     from session.redis.settings import Settings
     from session.steps import Stepper
 
@@ -43,6 +44,11 @@ _PLAIN_ID: Final = 32
 
 # The keys of each place that scripts take together.
 _IN_PLACE: Final = [Parts(place.due, place.log, place.pending) for place in PLACES]
+_IN_PLACE_ALIVE: Final = [
+    Parts(place.due, place.log, place.pending, place.alive) for place in PLACES
+]
+# Outcomes that somebody here brought about.
+_BY_PEOPLE: Final = (State.ANSWERED, State.REJECTED)
 
 
 @final
@@ -58,11 +64,15 @@ class Questions:
         new_id: Callable[[], str],
         events: Events,
         inboxes: Inboxes,
+        ready: Ready,
         stepper: Stepper,
     ) -> None:
         self._client = client
         self._settings = settings
         self._instance = instance
+        self._ready = ready
+        #: Whether others may give questions to this instance.
+        self.is_ready = True
         self._new_id = new_id
         self._events = events
         self._inboxes = inboxes
@@ -76,7 +86,12 @@ class Questions:
             -(-settings.pending // len(PLACES)),
             -(-settings.pending_per_session // len(PLACES)),
         )
-        self._told = Parts(events.settled, "0" if settings.awaited_replicas else "1")
+        has_outcome = "0" if settings.awaited_replicas else "1"
+        self._told = Parts(events.settled, has_outcome)
+        self._told_ready = Parts(events.answered, has_outcome)
+        self._opened = [
+            Parts(place.channel, events.opened, events.held, instance) for place in PLACES
+        ]
 
     async def admit(self, question: Question, *, hold: bool = False) -> Admission:
         """Store an open question, or find the one this ask repeats."""
@@ -122,9 +137,7 @@ class Questions:
                 if watch.ends != ends:
                     found = await self.find(question.tenant, question.id)
                     return Admission(question, True, None if found is None else found.outcome)  # noqa: FBT003 - as in memory
-                self._inboxes.add(
-                    Listing(question.id, question.tenant, question.audience, question.delivery)
-                )
+                self._inboxes.add(records.listed(question))
                 return Admission(question, True, None)  # noqa: FBT003 - as in memory
         finally:
             self._events.unwatch(question.id, watch)
@@ -140,6 +153,7 @@ class Questions:
             written = await self._in_steps(question.tenant, steps)
         else:
             written = records.outcome_bytes(outcome, attempt, self._compress_bytes)
+        is_ready = self.is_ready and outcome.state in _BY_PEOPLE
         reply = await self._client.call(
             SETTLE,
             (
@@ -147,7 +161,13 @@ class Questions:
                 place.inbox(question.tenant),
                 _IN_PLACE[place.number],
             ),
-            (written, question.tenant, self._kept, place.channel, self._told),
+            (
+                written,
+                question.tenant,
+                self._kept,
+                place.channel,
+                self._told_ready if is_ready else self._told,
+            ),
             slot=place.slot,
             replicas=self._replicas,
         )
@@ -236,7 +256,7 @@ class Questions:
         for promise in [
             self._client.call(
                 NOTE,
-                [key for key, _ in some],
+                tuple(key for key, _ in some),
                 (_NOTES_BYTES, *(lines for _, lines in some)),
                 slot=place.slot,
             )
@@ -301,23 +321,26 @@ class Questions:
         digest: str,
         gone: str,
     ) -> Any:
-        question_keys: tuple[bytes | Parts, ...] = (
+        question_keys: tuple[Value, ...] = (
             place.question(question.id),
             place.inbox(question.tenant),
-            _IN_PLACE[place.number],
+            _IN_PLACE_ALIVE[place.number],
         )
+        holder: bytes | str = self._instance
+        if not hold:
+            one = question.delivery is Delivery.ONE
+            holder = self._ready.next_for(question.tenant, question.audience) if one else ""
         # A deadline is never early, not by a fraction.
         milliseconds = math.ceil(1000 * max(0.0, question.deadline - question.created_at))
-        arguments: tuple[Argument | Parts, ...] = (
+        arguments: tuple[Value, ...] = (
             body,
             records.listing_bytes(question),
             question.tenant,
             question.session_id,
             milliseconds,
             self._limits,
-            self._instance if hold else "",
-            place.channel,
-            self._events.opened,
+            holder,
+            self._opened[place.number],
         )
         if digest:
             question_keys = (*question_keys, place.asked(digest))

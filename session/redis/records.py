@@ -53,6 +53,11 @@ def listing_bytes(question: Question) -> bytes:
     return _encode((question.id, question.tenant, audience.kind, audience.name, delivery))
 
 
+def listed(question: Question) -> Listing:
+    """Return what `listing` reads of a question."""
+    return Listing(question.id, question.tenant, question.audience, question.delivery)
+
+
 def listing(data: bytes) -> Listing:
     """Read what `listing_bytes` wrote.
 

@@ -18,6 +18,7 @@ from session.redis.frontends import Frontends
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place, place_of
 from session.redis.questions import Questions
+from session.redis.ready import READY_SECONDS, Ready
 from session.redis.records import notification_bytes, progress_bytes
 from session.redis.sessions import Sessions
 from session.redis.sweeps import Sweeps
@@ -58,6 +59,9 @@ class RedisStoreStatistics:
     session_hits: int
     session_misses: int
     instances: int
+    #: Questions that were given to other instances, and answers that say to whom the next may be.
+    given: int
+    ready: int
 
 
 @final
@@ -86,7 +90,8 @@ class RedisStore:
         self._client = client
         self._inboxes = Inboxes(self._read_inbox)
         cache = ToolCache()
-        self._events = Events(instance, self._inboxes, cache)
+        self._ready = Ready(now)
+        self._events = Events(instance, self._inboxes, cache, self._ready)
         #: The tools that frontends offer: a `session.tools.Tools`.
         self.tools = RedisTools(client, self._events, cache)
         self._questions = Questions(
@@ -96,6 +101,7 @@ class RedisStore:
             new_id=new_id,
             events=self._events,
             inboxes=self._inboxes,
+            ready=self._ready,
             stepper=stepper,
         )
         self._sweeps = Sweeps(
@@ -259,6 +265,12 @@ class RedisStore:
         """Have ``receiver`` hear every other instance from now on."""
         self._events.subscribe(receiver)
 
+    def decline(self) -> float:
+        """Have no other instance give questions to this one."""
+        self._questions.is_ready = False
+        # For those that are on their way by then.
+        return 2 * READY_SECONDS
+
     def notify(self, tenant: str, audience: Audience, notification: bytes) -> None:
         """Have every other instance tell its people something."""
         message = self._events.notified(notification_bytes(tenant, audience, notification))
@@ -304,6 +316,8 @@ class RedisStore:
             session_hits=self._sessions.hits,
             session_misses=self._sessions.misses,
             instances=len(self._sweeps.alive),
+            given=self._ready.given,
+            ready=len(self._ready),
         )
 
     def _read_inbox(self, tenant: str, place: Place) -> Promise[Any]:

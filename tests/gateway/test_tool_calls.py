@@ -24,6 +24,9 @@ class Bus:
 
     def subscribe(self, receiver: object) -> None: ...
 
+    def decline(self) -> float:
+        return 0.0
+
     def notify(self, tenant: str, audience: Audience, notification: bytes) -> None: ...
 
     def presence(self, tenant: str) -> bool:

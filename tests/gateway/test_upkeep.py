@@ -1,5 +1,6 @@
 """What happens to questions without anybody asking."""
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -8,14 +9,19 @@ from trio.testing import MockClock
 from gateway.errors import InvalidAskError
 from gateway.offers import Ask
 from gateway.upkeep import Upkeep
+from pool.workers import Settings as WorkerSettings
+from pool.workers import Workers, to_worker
 from session import Found
 from session.model import (
+    EVERYONE,
+    Audience,
     Delivery,
     McpSession,
     Presence,
+    Question,
     State,
 )
-from tests.gateway.routing import AGENT, Caller, Tab, World
+from tests.gateway.routing import AGENT, Caller, Tab, World, fail_loudly
 
 
 @pytest.fixture
@@ -270,3 +276,52 @@ async def test_who_wants_to_know_is_told_by_the_sweep_who_came_and_what_was_miss
         await sweep(world, 2)
         assert len(told) == 500
         nursery.cancel_scope.cancel()
+
+
+async def test_what_is_given_is_shown_to_one_and_answered(world: World) -> None:
+    tabs = [await world.tab(str(number)) for number in range(2)]
+    given = [await asked_elsewhere(world) for _ in range(2)]
+    for question in given:
+        world.upkeep.question_given(question)
+        # Heard again, it is shown to nobody else.
+        world.upkeep.question_given(question)
+    assert [sorted(each for each, _ in tab.log) for tab in tabs] == [["offer"], ["offer"]]
+    (question,) = [each for each in given if tabs[0].told(each)]
+    assert (await world.router.answer(tabs[0], question.id, answer="yes")).status == "accepted"
+    assert question.id not in world.router.offers
+
+
+async def test_what_is_given_where_nobody_is_is_let_go_of() -> None:
+    world = World(shared=True)
+    released: list[str] = []
+
+    async def release(question: Question) -> None:
+        released.append(question.id)
+
+    world.served.release = release
+    question = await asked_elsewhere(world)
+    world.upkeep.question_given(question)
+    assert released == [question.id]
+    assert world.router.offers == {}
+
+
+async def test_without_a_worker_it_is_let_go_of_later() -> None:
+    world = World(shared=True)
+    workers = Workers(WorkerSettings(queue=1, queue_per_lane=1), on_failure=fail_loudly)
+    workers.start("other", to_worker())
+
+    async def release(_question: Question) -> None:
+        await to_worker()
+
+    world.served.release = release
+    question = await asked_elsewhere(world)
+    Upkeep(world.router, workers).question_given(question)
+    assert list(world.router.releases.waiting) == [question]
+
+
+async def asked_elsewhere(world: World) -> Question:
+    """Return a question that another instance has stored."""
+    question, caller = await world.ask(delivery=Delivery.ONE, audience=Audience("user", "nobody"))
+    world.router.forget(question.id, caller)
+    del world.router.offers[question.id]
+    return msgspec.structs.replace(question, audience=EVERYONE)

@@ -1,18 +1,18 @@
 #!lua
 -- Store an open question, or say which one is there already.
--- KEYS: question, inbox, due, log, pending [, asked]
+-- KEYS: question, inbox, due, log, pending, alive [, asked]
 -- ARGV: body, listing, tenant, session, milliseconds until its deadline, seconds it is kept after that,
---       most open ones here, most of one session here, holder or '', channel,
---       what the event says before the listing,
---       [id, id of an asked one that is gone or '']
+--       most open ones here, most of one session here, who is to show it or '', channel,
+--       what the event says before the listing, what it says before who shows it and the listing,
+--       this instance, [id, id of an asked one that is gone or '']
 -- Returns {'open', sequence} | {'there', body, outcome or ''} | {'asked', id} | {'full', scope}
 local there = redis.call('HMGET', KEYS[1], 'b', 'o')
 if there[1] then
   return {'there', there[1], there[2] or ''}
 end
-if KEYS[6] then
-  local earlier = redis.call('GET', KEYS[6])
-  if earlier and earlier ~= ARGV[13] then
+if KEYS[7] then
+  local earlier = redis.call('GET', KEYS[7])
+  if earlier and earlier ~= ARGV[15] then
     return {'asked', earlier}
   end
 end
@@ -34,19 +34,31 @@ local now = time[1] + time[2] / 1000000
 local left = ARGV[5] / 1000
 local kept = math.ceil(left + ARGV[6])
 redis.call('HSET', KEYS[1], 'b', ARGV[1], 'l', ARGV[2], 't', ARGV[3], 's', ARGV[4])
-if ARGV[9] ~= '' then
-  redis.call('HSET', KEYS[1], 'h', ARGV[9])
+local event = ARGV[11] .. ARGV[2]
+local body = ''
+local holder = ARGV[9]
+if holder ~= '' and holder ~= ARGV[13] then
+  local until_then = redis.call('ZSCORE', KEYS[6], holder)
+  if not until_then or tonumber(until_then) <= now then
+    holder = ''
+  elseif #ARGV[1] <= 2048 then
+    -- It never changes: whoever is given it need not ask.
+    body = '\n' .. ARGV[1]
+  end
+end
+if holder ~= '' then
+  redis.call('HSET', KEYS[1], 'h', holder)
+  event = ARGV[12] .. holder .. ' ' .. ARGV[2]
 end
 redis.call('EXPIRE', KEYS[1], kept)
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 if redis.call('ZADD', KEYS[3], now + left, due) == 1 and session then
   redis.call('HINCRBY', KEYS[5], session, 1)
 end
-if KEYS[6] then
-  redis.call('SET', KEYS[6], ARGV[12], 'EX', kept)
+if KEYS[7] then
+  redis.call('SET', KEYS[7], ARGV[14], 'EX', kept)
 end
-local event = ARGV[11] .. ARGV[2]
 local entry = redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '0-*', 'e', event)
 local sequence = string.sub(entry, 3)
-redis.call('SPUBLISH', ARGV[10], sequence .. ' ' .. event)
+redis.call('SPUBLISH', ARGV[10], sequence .. ' ' .. event .. body)
 return {'open', sequence}

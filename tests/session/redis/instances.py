@@ -17,7 +17,7 @@ from pool.connection_settings import Settings as ConnectionSettings
 from pool.connections import Connections
 from pool.timers import Timers
 from session import RedisSettings, parse_store_address
-from session.model import Audience, Outcome
+from session.model import Audience, Outcome, Question
 from session.redis.client import RedisClient
 from session.redis.store import RedisStore
 from session.steps import Stepper, at_once
@@ -38,6 +38,7 @@ class Heard:
     """A `session.bus.BusReceiver` that remembers what it heard."""
 
     opened: list[str] = dataclasses.field(default_factory=list)
+    given: list[Question] = dataclasses.field(default_factory=list)
     settled: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     told: list[tuple[str, Audience, bytes]] = dataclasses.field(default_factory=list)
     missing: list[Callable[[str], bool]] = dataclasses.field(default_factory=list)
@@ -51,6 +52,9 @@ class Heard:
 
     def question_opened(self, listed: Listed) -> None:
         self.opened.append(listed.id)
+
+    def question_given(self, question: Question) -> None:
+        self.given.append(question)
 
     def question_settled(self, tenant: str, question_id: str, outcome: Outcome | None) -> None:
         self.settled.append((tenant, question_id))
@@ -99,7 +103,7 @@ class Instance:
         """Sweep until everything is heard, and forget what was heard so far."""
         await until(lambda: self.is_current, self.sweep)
         heard = self.heard
-        for each in (heard.opened, heard.settled, heard.told, heard.missing):
+        for each in (heard.opened, heard.given, heard.settled, heard.told, heard.missing):
             each.clear()
         heard.times_forgotten = 0
 
@@ -123,6 +127,7 @@ class Open(Protocol):
         url: str | None = None,
         translate: Translate = lambda host: host,
         stepper: Stepper = at_once,
+        now: Callable[[], float] = trio.current_time,
     ) -> Instance: ...
 
 
@@ -151,6 +156,7 @@ async def _open(
     url: str | None = None,
     translate: Translate = lambda host: host,
     stepper: Stepper = at_once,
+    now: Callable[[], float] = trio.current_time,
 ) -> Instance:
     name = f"instance-{next(_names)}"
     timers: Timers[Callback] = Timers(trio.current_time())
@@ -168,7 +174,7 @@ async def _open(
         settings,
         instance=name,
         new_id=Ids().new,
-        now=trio.current_time,
+        now=now,
         stepper=stepper,
     )
     heard = Heard()

@@ -81,19 +81,19 @@ async def test_a_job_waits_without_a_task(redis_url: str) -> None:
 
 async def test_d12_a_script_is_loaded_when_a_server_does_not_know_it(redis_url: str) -> None:
     async with running_client(redis_url) as it:
-        assert await it.client.call(SWAP, [b"a"], ["1"]) is None
-        assert await it.client.call(SWAP, [b"a"], ["2"]) == b"1"
+        assert await it.client.call(SWAP, (b"a",), ("1",)) is None
+        assert await it.client.call(SWAP, (b"a",), ("2",)) == b"1"
         await it.command("a", "SCRIPT", "FLUSH")
-        promises = [it.client.call(SWAP, [b"a%d" % n], [n]) for n in range(100)]
+        promises = [it.client.call(SWAP, (b"a%d" % n,), (n,)) for n in range(100)]
         assert [await each for each in promises] == [None] * 100
-        assert await it.client.call(SWAP, [b"a"], ["3"]) == b"2"
+        assert await it.client.call(SWAP, (b"a",), ("3",)) == b"2"
 
 
 async def test_d12_scripts_are_loaded_at_every_node(redis_cluster: RedisCluster) -> None:
     async with running_client(redis_cluster.url) as it:
         for _ in range(2):
             for number in range(20):
-                await it.client.call(SWAP, [b"k%d" % number], ["x"])
+                await it.client.call(SWAP, (b"k%d" % number,), ("x",))
             for node in redis_cluster.primaries:
                 node.command("SCRIPT", "FLUSH")
         assert it.client.statistics().scripts_reloaded >= 4
@@ -107,11 +107,11 @@ async def test_d5_a_reply_that_was_lost_after_execution(redis_url: str) -> None:
             it = Running(setup.nursery)
             it.connections, it.timers = setup.connections, setup.timers
             it.client = await it.open(url, {})
-            await it.client.call(COUNT, [b"{a}once", b"{a}count"], ["first"])
+            await it.client.call(COUNT, (b"{a}once", b"{a}count"), ("first",))
             for number in range(20):
                 proxy.lose_replies(1, lambda data: b"EVALSHA" in data)
                 once = b"{a}%d" % number
-                await it.client.call(COUNT, [once, b"{a}count"], ["x"])
+                await it.client.call(COUNT, (once, b"{a}count"), ("x",))
             assert await it.get("{a}count") == b"21"
             assert it.client.statistics().retries >= 20
             assert proxy.replies_lost == 20
@@ -186,7 +186,7 @@ async def test_d1_a_slot_moves_under_load(redis_cluster: RedisCluster) -> None:
             while not stopping:
                 number += 1
                 await it.set(key, number)
-                old = await it.client.call(SWAP, [key.encode()], [number + 1])
+                old = await it.client.call(SWAP, (key.encode(),), (number + 1,))
                 assert old == b"%d" % number
                 number += 1
                 # Two keys that may be on both sides: TRYAGAIN until they are on one.
@@ -248,9 +248,9 @@ async def test_while_its_slot_moves_nobody_remembers_a_tracked_read(
 
 async def test_a_write_counts_when_replicas_have_it(redis_cluster: RedisCluster) -> None:
     async with running_client(redis_cluster.url, reply_seconds=60) as it:
-        await it.client.call(SWAP, [b"r"], ["0"])
+        await it.client.call(SWAP, (b"r",), ("0",))
         before = it.connections.statistics().sends
-        promises = [it.client.call(SWAP, [b"r"], [n], replicas=1) for n in range(1, 4)]
+        promises = [it.client.call(SWAP, (b"r",), (n,), replicas=1) for n in range(1, 4)]
         assert [await each for each in promises] == [b"0", b"1", b"2"]
         # Three scripts and one WAIT for all of them: outside of a turn each write of a
         # task waits for the end of its tick.
@@ -262,7 +262,7 @@ async def test_a_write_counts_when_replicas_have_it(redis_cluster: RedisCluster)
 async def test_too_few_replicas_are_an_unknown_outcome(redis_cluster: RedisCluster) -> None:
     async with running_client(redis_cluster.url, command_seconds=1.0) as it:
         with pytest.raises(StoreUnavailableError, match="unknown"):
-            await it.client.call(SWAP, [b"r2"], ["1"], replicas=2)
+            await it.client.call(SWAP, (b"r2",), ("1",), replicas=2)
         assert await it.get("r2") == b"1"
 
 
@@ -272,7 +272,7 @@ async def test_memory_that_is_full_is_an_error_at_once(tmp_path: Path) -> None:
             with pytest.raises(StoreUnavailableError, match="memory is full"):
                 await it.set("a", "b")
             with pytest.raises(StoreUnavailableError, match="memory is full"):
-                await it.client.call(SWAP, [b"a"], ["b"])
+                await it.client.call(SWAP, (b"a",), ("b",))
 
 
 @pytest.mark.parametrize("bound", ["in_flight", "in_flight_bytes"])

@@ -11,7 +11,7 @@ from session.steps import WHOLE
 def test_a_script_is_called_by_hash_and_with_its_source() -> None:
     source = "return '$7\r\nEVALSHA'"
     script = Script("odd", source)
-    packed = script.packed([b"k1", b"k2"], ["a", 1, 1.5])
+    packed = script.packed((b"k1", b"k2"), ("a", 1, 1.5))
     assert words(packed) == [b"EVALSHA", script.sha1, b"2", b"k1", b"k2", b"a", b"1", b"1.5"]
     whole = script.with_source(packed)
     assert words(whole) == [b"EVAL", source.encode(), b"2", b"k1", b"k2", b"a", b"1", b"1.5"]
@@ -29,7 +29,7 @@ def test_a_script_is_sent_as_hiredis_would_send_it() -> None:
     script = Script("any", "return 1")
     for size in (0, 9, 10, 1_023, 1_024, WHOLE, WHOLE + 1):
         values = (b"x" * size, "\u00e9", 0, 1.5, 1_800_000_000.125, b"")
-        packed = script.packed([b"k"], values)
+        packed = script.packed((b"k",), values)
         assert packed == pack((b"EVALSHA", script.sha1, 1, b"k", *values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from session.model import EVERYONE, Listing, Question
 from session.redis.events import UNKNOWN, Events
 from session.redis.inboxes import Inboxes
 from session.redis.keys import PLACES, Place
+from session.redis.ready import Ready
 from session.redis.records import listing_bytes, notification_bytes
 from session.redis.tools import ToolCache
 from tests.session.redis.asking import question
@@ -30,10 +32,10 @@ class World:
 
     def __init__(self, *, listens: bool = True) -> None:
         self.inboxes = Inboxes(_no_listings)
-        self.events = Events("here", self.inboxes, ToolCache())
+        self.events = Events("here", self.inboxes, ToolCache(), Ready(time.monotonic))
         self.heard = Heard()
         self.events.subscribe(self.heard)
-        self.there = Events("there", Inboxes(_no_listings), ToolCache())
+        self.there = Events("there", Inboxes(_no_listings), ToolCache(), Ready(time.monotonic))
         if listens:
             for place in PLACES:
                 self.events.subscribed(place.channel)
@@ -222,7 +224,7 @@ def test_what_another_version_says_is_counted_and_passed_over(event: bytes) -> N
 def test_an_unknown_channel_and_nobody_to_tell_are_no_trouble() -> None:
     world = World()
     world.events.message(b"elsewhere", b"1 there g x")
-    lonely = Events("here", Inboxes(_no_listings), ToolCache())
+    lonely = Events("here", Inboxes(_no_listings), ToolCache(), Ready(time.monotonic))
     lonely.subscribed(PLACE.channel)
     for number, event in enumerate((b"o ", b"s "), start=1):
         data = b"%d there %b" % (number, event) + listing_bytes(question())
