@@ -158,7 +158,8 @@ def _lines(rounds: Sequence[Round], recovered: Recovery) -> Iterator[str]:
     yield f"  CPU of A, of B          {middle('a_us'):.1f} us, {middle('b_us'):.1f} us"
     yield f"  CPU of both             {both:.1f} us   {_said(both, _TARGET_US, 'us')}"
     yield f"  p50, p99                {middle('p50'):.2f} ms, {middle('p99'):.2f} ms"
-    yield f"  commands to Redis       {middle('commands'):.2f}: admit at A, settle at B, hold if not given"
+    made = "admit at A, settle at B, hold if not given"
+    yield f"  commands to Redis       {middle('commands'):.2f}: {made}"
     yield f"  replies came in         {middle('batches'):.2f} readings each"
     again = "all served again after" if recovered.served else "NOT served again in"
     in_time = recovered.served and recovered.seconds <= _TARGET_RECOVERY_SECONDS

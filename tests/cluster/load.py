@@ -52,6 +52,8 @@ class Load:
     def __init__(
         self,
         instances: Sequence[Place],
+        seats: Sequence[Place],
+        *,
         agents: int,
         people: int,
         delivery: str,
@@ -66,6 +68,7 @@ class Load:
         self._name = f"load{next(_numbers)}"
         self._agents, self._people, self._delivery = agents, people, delivery
         self._call_seconds = call_seconds
+        self._seats = seats
         self._stopping = trio.Event()
         self._changed = trio.Event()
 
@@ -111,9 +114,9 @@ class Load:
         self._changed.set()
         self._changed = trio.Event()
 
-    def _alive(self, turn: int) -> Place:
-        alive = [each for each in self._instances if not each.was_killed]
-        return alive[turn % len(alive)]
+    def _alive(self, turn: int, rather: Sequence[Place] = ()) -> Place:
+        alive = [each for each in rather or self._instances if not each.was_killed]
+        return alive[turn % len(alive)] if alive else self._alive(turn)
 
     # -- agents
 
@@ -165,7 +168,7 @@ class Load:
 
     async def _person(self, name: str, turn: int) -> None:
         while True:
-            instance = self._alive(turn)
+            instance = self._alive(turn, self._seats)
             turn += 1
             try:
                 async with open_websocket_url(
@@ -224,9 +227,20 @@ async def under_load(
     people: int = 3,
     delivery: str = "all",
     call_seconds: float = _CALL_SECONDS,
+    seats: Sequence[Place] = (),
 ) -> AsyncIterator[Load]:
-    """Have gateways asked and answered, well before and until the end of this."""
-    load = Load(instances, agents, people, delivery, call_seconds)
+    """Have gateways asked and answered, well before and until the end of this.
+
+    ``seats``: where people sit while one of these is alive; elsewhere nobody is asked.
+    """
+    load = Load(
+        instances,
+        seats,
+        agents=agents,
+        people=people,
+        delivery=delivery,
+        call_seconds=call_seconds,
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run)
         await load.answered(20)
