@@ -34,6 +34,7 @@ from pool.connection import (
 from pool.connection_settings import Settings
 from pool.doors import Doors
 from pool.flusher import Flusher
+from pool.gathering import PAUSE_SECONDS, Gathering
 from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
 from pool.refusal import refuse
@@ -42,16 +43,11 @@ from pool.ticker import TICK_SECONDS, Ticker
 from pool.timers import Timers
 
 # How long sockets are served before Trio gets its turn, so that under load many share
-# what a turn costs; how many are read at once; and how much is done between two looks at the
-# clock: a handshake takes a fifth of a millisecond, and so does the end of a connection.
+# what a turn costs; and how much is done between two looks at the clock: a handshake takes a fifth of a millisecond, and so does the end of a connection.
 _SECONDS_PER_TURN: Final = 0.005
-_EVENTS_PER_POLL: Final = 64
 _READ_PER_LOOK: Final = 8
 _HEARD_PER_LOOK: Final = 4
 _CALLED_PER_LOOK: Final = 16
-# Turns that follow on each other within this time are made one, by waiting for so long: what
-# Trio does between two of them costs as much as some messages.
-_PAUSE_SECONDS: Final = 0.001
 _FLUSH_ROUNDS: Final = 8
 
 
@@ -88,6 +84,7 @@ class Connections:
         #: of messages its code would take their place in the processor's cache.
         self.stopwatch: Callable[[], float] = perf_counter
         self._turn_ended = 0.0
+        self.gathering = Gathering()
         self._doors = Doors(self.selector, timers, self._admit, settings.accept_pause_seconds)
         self._lag = Lag(timers.now())
         self._ticker = Ticker(timers)
@@ -181,21 +178,14 @@ class Connections:
 
     def _take_turn(self) -> None:
         now = self.stopwatch()
-        is_busy = now - self._turn_ended < _PAUSE_SECONDS
+        is_busy = now - self._turn_ended < PAUSE_SECONDS
         end = now + _SECONDS_PER_TURN
         self._expire(trio.current_time())
         while now < end:
             if not self._unheard:
-                ready = self.selector.poll(0, _EVENTS_PER_POLL)
+                ready = self.gathering.ready(self.selector, is_busy=is_busy)
                 if not ready:
-                    if not is_busy:
-                        break
-                    others = trio.lowlevel.current_statistics()
-                    if others.tasks_runnable or others.run_sync_soon_queue_size:
-                        break
-                    ready = self.selector.poll(_PAUSE_SECONDS, _EVENTS_PER_POLL)
-                    if not ready:
-                        break
+                    break
                 self._read(ready, end)
             now = self._hear(end)
         self._turn_ended = self.stopwatch()

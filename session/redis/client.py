@@ -72,7 +72,7 @@ class RedisClient(NodeOwner):
     Args:
         address: where it is.
         settings: times and bounds.
-        connections: who serves the sockets; it has to run, too.
+        connections: who serves the sockets; it has to run, too, and gathers what is owed.
         timers: those of ``connections``.
         name: what the connections are called at the servers.
         translate: from an address as the cluster says it to one that we can reach.
@@ -107,6 +107,7 @@ class RedisClient(NodeOwner):
         self.on_invalidated: Callable[[bytes | None], None] = _ignore
         self._command_seconds = settings.command_seconds
         self._looking: Timer[Callback] | None = None
+        connections.gathering.owed = self.owed
         self._pushes = self._batches = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -218,6 +219,14 @@ class RedisClient(NodeOwner):
     def unsubscribe(self, channel: bytes) -> None:
         """Listen no more. A channel that is not listened to is ignored."""
         self._subscriptions.remove(channel, self._timers.time)
+
+    def owed(self) -> int:
+        """Return how many replies are awaited."""
+        count = 0
+        for node in self._members.nodes.values():
+            if node.link is not None:
+                count += len(node.link.awaiting)
+        return count
 
     def is_usable(self) -> bool:
         """Return whether every slot has a connected node that serves it."""

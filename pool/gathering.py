@@ -1,0 +1,66 @@
+"""Whether it is worth waiting a moment before sockets are served: what many share costs each less.
+
+Polling, what Trio does between two turns and a send each cost as much as some messages. So
+in busy times a poll waits for the next one to be ready; and while servers that we connected
+to owe many replies, which come in bits, it lets some of them gather. It refuses to wait
+while other tasks could go on, and whoever is alone never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import sleep
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+if TYPE_CHECKING:
+    from pool.polling import Selector
+
+#: How long it waits, and how soon a turn follows on another in busy times.
+PAUSE_SECONDS: Final = 0.001
+# With so many replies owed they are gathered, unless as many were ready at once as make a round
+# of reading, hearing and sending worth its while.
+_OWED: Final = 8
+_ENOUGH: Final = 16
+# As many as are read at once.
+_AT_ONCE: Final = 64
+
+
+def _none() -> int:
+    """Without servers of our own."""
+    return 0
+
+
+@final
+class Gathering:
+    """Polls for one task. Blocks it for a millisecond or two at most."""
+
+    __slots__ = ("_found", "owed", "rest")
+
+    def __init__(self) -> None:
+        #: How many replies are owed to us; whoever connects to servers says so.
+        self.owed: Callable[[], int] = _none
+        #: Waits, for a time in seconds.
+        self.rest: Callable[[float], None] = sleep
+        # How many the last poll found.
+        self._found = 0
+
+    def ready(self, selector: Selector, *, is_busy: bool) -> Sequence[tuple[int, int]]:
+        """Return which descriptors are ready, and for what; no more of them than are read at once.
+
+        It is busy if there was something to do within the last ``PAUSE_SECONDS``.
+        """
+        if is_busy and self._found < _ENOUGH and self.owed() >= _OWED and not _others_wait():
+            self.rest(PAUSE_SECONDS)
+        ready = selector.poll(0, _AT_ONCE)
+        if not ready and is_busy and not _others_wait():
+            ready = selector.poll(PAUSE_SECONDS, _AT_ONCE)
+        self._found = len(ready)
+        return ready
+
+
+def _others_wait() -> bool:
+    """Whether other tasks could go on now."""
+    others = trio.lowlevel.current_statistics()
+    return bool(others.tasks_runnable or others.run_sync_soon_queue_size)
