@@ -42,8 +42,9 @@ from pool.statistics import ConnectionStatistics
 from pool.ticker import TICK_SECONDS, Ticker
 from pool.timers import Timers
 
-# How long sockets are served before Trio gets its turn, so that under load many share
-# what a turn costs; and how much is done between two looks at the clock: a handshake takes a fifth of a millisecond, and so does the end of a connection.
+# How long sockets are served before Trio gets its turn, so that under load many share what a
+# turn costs; and how much is done between two looks at the clock: a handshake takes a fifth of a
+# millisecond, and so does the end of a connection.
 _SECONDS_PER_TURN: Final = 0.005
 _READ_PER_LOOK: Final = 8
 _HEARD_PER_LOOK: Final = 4
