@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Literal
 
 import pytest
@@ -15,8 +16,10 @@ import trio
 from haproxy.redis_cluster import RedisNode
 from session.redis.scripts import ADMIT, HOLD, SETTLE
 from tests.cluster.history import final_store
-from tests.cluster.instances import Instance, running_instances
+from tests.cluster.instances import Instance, running_instances, until
 from tests.cluster.load import under_load
+from tests.interop.person import person_at
+from tests.live.caller import caller_at, text_of
 from tests.proxy import Proxy
 from tests.proxy_traffic import Direction
 
@@ -125,3 +128,30 @@ async def test_nothing_is_lost_when_a_gateway_dies_that_is_to_show_a_question(
                 await assassin.wait()
                 await load.works_everywhere()
         assert load.history.wrongs(final_store([redis_node])) == []
+
+
+async def test_a_gateway_that_leaves_is_given_nothing_more(redis_node: RedisNode) -> None:
+    """It would be gone before it could show it, and nobody else may for `lease_seconds`."""
+    patient = ("--drain-settle-seconds", str(PATIENCE))
+    ask = {"question": "?", "audience": {"kind": "user", "name": "ann"}, "delivery": "one"}
+    with running_instances(redis_node.url, 2, each=((), patient)) as (asked, leaving):
+        with trio.fail_after(PATIENCE):
+            async with (
+                person_at(leaving.ws_port, user="ann") as person,
+                caller_at(asked.mcp_port) as caller,
+            ):
+                await caller.send("tools/call", {"name": "ask_user", "arguments": ask})
+                question = await person.question()
+                leaving.terminate()
+                await until(lambda: _is_leaving(leaving), "it leaves")
+                assert await person.answer(question, "yes") == "accepted"
+                answer = await (await caller.response()).result()
+                assert text_of(answer["result"]) == "yes"
+                again = ask | {"wait": "return"}
+                await caller.call("ask_user", **again)
+                assert await asked.metric("frontend_router_questions_given_total") == 0
+        leaving.kill()
+
+
+async def _is_leaving(instance: Instance) -> bool:
+    return (await instance.statuses())[0] != HTTPStatus.OK

@@ -123,6 +123,7 @@ async def test_who_has_answered_is_given_the_next_with_all_there_is_to_show(
     assert world.here.heard.given == [asked]
     assert asked.id not in world.here.heard.opened
     assert await world.there.store.hold("acme", asked.id) is None
+    assert world.there.heard.given == []
     # The others know it, and hear of it again when it is let go of.
     await until(lambda: world.there.store.statistics().listings == 1)
     assert asked.id not in world.there.heard.opened
