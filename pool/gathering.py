@@ -27,11 +27,6 @@ _ENOUGH: Final = 16
 _AT_ONCE: Final = 64
 
 
-def _none() -> int:
-    """Without servers of our own."""
-    return 0
-
-
 @final
 class Gathering:
     """Polls for one task. Blocks it for a millisecond or two at most."""
@@ -39,8 +34,8 @@ class Gathering:
     __slots__ = ("_found", "owed", "rest")
 
     def __init__(self) -> None:
-        #: How many replies are owed to us; whoever connects to servers says so.
-        self.owed: Callable[[], int] = _none
+        #: How many replies are owed to us, if whoever connects to servers says so.
+        self.owed: Callable[[], int] | None = None
         #: Waits, for a time in seconds.
         self.rest: Callable[[float], None] = sleep
         # How many the last poll found.
@@ -51,7 +46,9 @@ class Gathering:
 
         It is busy if there was something to do within the last ``PAUSE_SECONDS``.
         """
-        if is_busy and self._found < _ENOUGH and self.owed() >= _OWED and not _others_wait():
+        owed = self.owed
+        gathers = is_busy and self._found < _ENOUGH and owed is not None and owed() >= _OWED
+        if gathers and not _others_wait():
             self.rest(PAUSE_SECONDS)
         ready = selector.poll(0, _AT_ONCE)
         if not ready and is_busy and not _others_wait():
