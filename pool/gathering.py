@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 #: How long it waits, and how soon a turn follows on another in busy times.
 PAUSE_SECONDS: Final = 0.001
-# With so many replies owed they are gathered, unless as many were ready at once as make a round
-# of reading, hearing and sending worth its while.
+# With so many replies owed they are gathered for so long, unless as many were ready at once as
+# make a round of reading, hearing and sending worth its while.
 _OWED: Final = 8
+_REST_SECONDS: Final = 0.002
 _ENOUGH: Final = 16
 # As many as are read at once.
 _AT_ONCE: Final = 64
@@ -29,7 +30,7 @@ _AT_ONCE: Final = 64
 
 @final
 class Gathering:
-    """Polls for one task. Blocks it for a millisecond or two at most."""
+    """Polls for one task. Blocks it for three milliseconds at most."""
 
     __slots__ = ("_found", "owed", "rest")
 
@@ -49,7 +50,7 @@ class Gathering:
         owed = self.owed
         gathers = is_busy and self._found < _ENOUGH and owed is not None and owed() >= _OWED
         if gathers and not _others_wait():
-            self.rest(PAUSE_SECONDS)
+            self.rest(_REST_SECONDS)
         ready = selector.poll(0, _AT_ONCE)
         if not ready and is_busy and not _others_wait():
             ready = selector.poll(PAUSE_SECONDS, _AT_ONCE)

@@ -11,7 +11,7 @@ import trio.testing
 
 from pool.gathering import PAUSE_SECONDS, Gathering
 
-REST: Final = ("rest", PAUSE_SECONDS)
+REST: Final = ("rest", 0.002)
 LOOK: Final = ("poll", 0)
 WAIT: Final = ("poll", PAUSE_SECONDS)
 
