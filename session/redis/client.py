@@ -51,6 +51,8 @@ from session.redis.topology import key_slot, parse_redirect
 
 # How often deadlines and silence are looked at.
 _LOOK_SECONDS: Final = 0.1
+# A reply that takes longer may as well wait for others.
+_SLOW_SECONDS: Final = 0.001
 
 
 def _same(place: Place) -> Place:
@@ -221,11 +223,13 @@ class RedisClient(NodeOwner):
         self._subscriptions.remove(channel, self._timers.time)
 
     def owed(self) -> int:
-        """Return how many replies are awaited."""
+        """Return how many replies are awaited of nodes that take their time over them."""
         count = 0
+        slow = self._timers.time - _SLOW_SECONDS
         for node in self._members.nodes.values():
-            if node.link is not None:
-                count += len(node.link.awaiting)
+            link = node.link
+            if link is not None and link.awaiting and link.awaiting[0].sent_at < slow:
+                count += len(link.awaiting)
         return count
 
     def is_usable(self) -> bool:
