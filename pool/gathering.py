@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 #: How long it waits, and how soon a turn follows on another in busy times.
 PAUSE_SECONDS: Final = 0.001
-# With so many replies owed they are gathered for so long, unless as many were ready at once as
-# make a round of reading, hearing and sending worth its while.
-_OWED: Final = 8
+# With so many replies still owed they are gathered for so long, unless as many were ready at
+# once as make a round of reading, hearing and sending worth its while.
+_OWED: Final = 4
 _REST_SECONDS: Final = 0.002
 _ENOUGH: Final = 16
 # As many as are read at once.
@@ -35,7 +35,8 @@ class Gathering:
     __slots__ = ("_found", "owed", "rest")
 
     def __init__(self) -> None:
-        #: How many replies are owed to us, if whoever connects to servers says so.
+        #: How many replies are still owed to us of those that were at the last poll, if
+        #: whoever connects to servers says so. (Of what has been asked since, all may come.)
         self.owed: Callable[[], int] | None = None
         #: Waits, for a time in seconds.
         self.rest: Callable[[float], None] = sleep

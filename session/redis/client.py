@@ -51,8 +51,6 @@ from session.redis.topology import key_slot, parse_redirect
 
 # How often deadlines and silence are looked at.
 _LOOK_SECONDS: Final = 0.1
-# A reply that takes longer may as well wait for others.
-_SLOW_SECONDS: Final = 0.001
 
 
 def _same(place: Place) -> Place:
@@ -110,6 +108,8 @@ class RedisClient(NodeOwner):
         self._command_seconds = settings.command_seconds
         self._looking: Timer[Callback] | None = None
         connections.gathering.owed = self.owed
+        # How many commands there had been when that was called last.
+        self._asked = 0
         self._pushes = self._batches = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -223,13 +223,14 @@ class RedisClient(NodeOwner):
         self._subscriptions.remove(channel, self._timers.time)
 
     def owed(self) -> int:
-        """Return how many replies are awaited of nodes that take their time over them."""
+        """Return how many replies are still awaited of what was asked when this was called last."""
         count = 0
-        slow = self._timers.time - _SLOW_SECONDS
         for node in self._members.nodes.values():
-            link = node.link
-            if link is not None and link.awaiting and link.awaiting[0].sent_at < slow:
-                count += len(link.awaiting)
+            if node.link is not None:
+                count += len(node.link.awaiting)
+        asked = self._routing.commands
+        count -= asked - self._asked
+        self._asked = asked
         return count
 
     def is_usable(self) -> bool:

@@ -50,7 +50,7 @@ async def test_in_busy_times_the_next_one_is_waited_for() -> None:
     assert world.ready(5) == (5, [LOOK])
 
 
-@pytest.mark.parametrize(("owed", "gathers"), [(7, False), (8, True)])
+@pytest.mark.parametrize(("owed", "gathers"), [(3, False), (4, True)])
 async def test_many_replies_are_gathered(owed: int, *, gathers: bool) -> None:
     world = World(owed)
     rest = [REST] if gathers else []
