@@ -91,6 +91,11 @@ class GatewayProcess:
         """Return how much memory it has."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
+    def wait_for_silence(self) -> None:
+        """Return once nobody is left who could log: an end is known before its last words are."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended, _STOP_SECONDS), self.text()
+
     def text(self) -> str:
         """Return what was logged, for people."""
         return "\n".join(self.log)

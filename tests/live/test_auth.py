@@ -374,7 +374,7 @@ async def test_a_file_of_keys_that_breaks_lets_nobody_in(ring: tuple[str, str]) 
             await check_nobody_comes_in(gateway, ann, bad, ticket)
             await path.write_bytes(content)
             await check_that_all_is_well_again(gateway, ann, bad)
-        assert gateway.text().count('"credentials_unreadable"') == 3
+    assert gateway.text().count('"credentials_unreadable"') == 3
 
 
 def _serves_errors(server: JwksServer) -> None:

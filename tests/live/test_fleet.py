@@ -93,6 +93,7 @@ def test_processes_whose_parent_is_killed_go_away_in_order(redis_url: str) -> No
         gateway.process.kill()
         wait_until(lambda: "" if not any(map(_lives, children)) else "still alive", "the end")
         assert not any(map(_is_ready, monitoring))
+        gateway.wait_for_silence()
         text = gateway.text()
         assert text.count("gateway_stopped") == WORKERS
 
