@@ -38,6 +38,7 @@ from pool.gathering import PAUSE_SECONDS, Gathering
 from pool.lag import Lag
 from pool.polling import READ, WRITE, open_selector
 from pool.refusal import refuse
+from pool.runnable import Runnable
 from pool.statistics import ConnectionStatistics
 from pool.ticker import TICK_SECONDS, Ticker
 from pool.timers import Timers
@@ -85,7 +86,8 @@ class Connections:
         #: of messages its code would take their place in the processor's cache.
         self.stopwatch: Callable[[], float] = perf_counter
         self._turn_ended = 0.0
-        self.gathering = Gathering()
+        self._runnable = Runnable()
+        self.gathering = Gathering(self._runnable.tasks)
         self._doors = Doors(self.selector, timers, self._admit, settings.accept_pause_seconds)
         self._lag = Lag(timers.now())
         self._ticker = Ticker(timers)
@@ -131,6 +133,7 @@ class Connections:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; then every connection is closed at once."""
+        trio.lowlevel.add_instrument(self._runnable)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep_time)
@@ -144,6 +147,7 @@ class Connections:
                     self.turns += 1
                     self._take_turn()
         finally:
+            trio.lowlevel.remove_instrument(self._runnable)
             self.stop_listening()
             for connection in list(self._open.values()):
                 connection.abort()

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from time import sleep
 from typing import TYPE_CHECKING, Final, final
 
-import trio
-
 if TYPE_CHECKING:
+    import trio
+
     from pool.polling import Selector
 
 #: How long it waits, and how soon a turn follows on another in busy times.
@@ -30,11 +30,16 @@ _AT_ONCE: Final = 64
 
 @final
 class Gathering:
-    """Polls for one task. Blocks it for three milliseconds at most."""
+    """Polls for one task. Blocks it for three milliseconds at most.
 
-    __slots__ = ("_found", "owed", "rest")
+    Args:
+        others: the tasks that could go on now.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_found", "_others", "owed", "rest")
+
+    def __init__(self, others: set[trio.lowlevel.Task]) -> None:
+        self._others = others
         #: How many replies are still owed to us of those that were at the last poll, if
         #: whoever connects to servers says so. (Of what has been asked since, all may come.)
         self.owed: Callable[[], int] | None = None
@@ -50,16 +55,10 @@ class Gathering:
         """
         owed = self.owed
         gathers = is_busy and self._found < _ENOUGH and owed is not None and owed() >= _OWED
-        if gathers and not _others_wait():
+        if gathers and not self._others:
             self.rest(_REST_SECONDS)
         ready = selector.poll(0, _AT_ONCE)
-        if not ready and is_busy and not _others_wait():
+        if not ready and is_busy and not self._others:
             ready = selector.poll(PAUSE_SECONDS, _AT_ONCE)
         self._found = len(ready)
         return ready
-
-
-def _others_wait() -> bool:
-    """Whether other tasks could go on now."""
-    others = trio.lowlevel.current_statistics()
-    return bool(others.tasks_runnable or others.run_sync_soon_queue_size)
