@@ -160,12 +160,8 @@ def counted_calls() -> Iterator[dict[str, int]]:
 
 
 def each_time(calls: dict[str, int]) -> int:
-    """Return how many of them came with each of `_TIMES`; what time brings comes with few.
-
-    Trio tells `Runnable` of the peers' tasks as well; the gateway's is one in each turn.
-    """
-    told = {"Runnable.task_scheduled", "Runnable.before_task_step"}
-    return sum(count // _TIMES for name, count in calls.items() if name not in told)
+    """Return how many of them came with each of `_TIMES`; what time brings comes with few."""
+    return sum(count // _TIMES for count in calls.values())
 
 
 async def each(peers: Peers, what: Callable[[Peers], Any], read: Callable[[], int]) -> float:
